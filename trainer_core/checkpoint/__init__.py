@@ -1,0 +1,1 @@
+"""Checkpoints: what they hold, how they are written so that they survive, how they are read."""

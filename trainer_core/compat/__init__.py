@@ -1,0 +1,1 @@
+"""Import paths of other frameworks, mapped onto ours."""

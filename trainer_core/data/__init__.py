@@ -1,0 +1,1 @@
+"""How batches reach the step: loaders, their combination, prefetch and nested batches."""

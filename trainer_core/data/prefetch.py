@@ -1,0 +1,139 @@
+"""From loader to step: the next batch, on its device, and the knowledge of whether it is the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from trainer_core.data.combined import CombinedLoader
+from trainer_core.data.derived import DerivedLoader, rows_from
+from trainer_core.data.indexed import indexed_batches
+from trainer_core.hooks import DataHooks
+from trainer_core.overrides import is_overridden
+from trainer_core.rank import rank_zero_warn
+
+if TYPE_CHECKING:
+    from trainer_core.trainer import Trainer
+
+Place = Callable[[Any], Any]
+
+
+class Fetcher:
+    """One pass over the training data. `done` is True while the last batch is in use.
+
+    Of data without a length one batch is read ahead, so that the last one is known.
+    """
+
+    def __init__(self, loader: CombinedLoader, length: float, derived: list[DerivedLoader] | None = None) -> None:
+        self.loader, self.length, self.derived = loader, length, derived
+        self.fetched = 0
+        self.done = False
+        self._iterator: Iterator[Any] | None = None
+
+    def start(self) -> None:
+        """Create the iterators; random streams are drawn from here as the DataLoader does."""
+        self.fetched, self.done = 0, False
+        loaders = self.loader.flattened
+        if len(loaders) == 1 and self.loader.iterables is loaders[0]:
+            single = loaders[0]
+            self._iterator = indexed_batches(single) or iter(single)
+        else:
+            self._iterator = (row[0] for row in self.loader.rows())
+
+    def start_at(self, epoch: int, first: int) -> None:
+        """Create the iterators of `epoch`, which begin at batch `first` of it."""
+        assert self.derived is not None
+        self.fetched, self.done = first, False
+        if len(self.derived) == 1 and self.loader.iterables is self.loader.flattened[0]:
+            self.derived[0].begin(epoch, first)
+            self._iterator = iter(self.derived[0])
+        else:
+            self._iterator = rows_from(self.loader, self.derived, epoch, first)
+
+    def skip(self, n_batches: int) -> None:
+        """Read over the first `n_batches` of a resumed epoch."""
+        assert self._iterator is not None
+        for _ in range(n_batches):
+            if next(self._iterator, None) is None:
+                break
+            self.fetched += 1
+
+    def batches(self, place: Place | None) -> Iterator[Any]:
+        """Each batch, after `place` has put it on the device."""
+        assert self._iterator is not None
+        if self.length == float("inf"):
+            yield from self._read_ahead(place)
+            return
+        if self.fetched >= self.length:
+            return
+        for batch in self._iterator:
+            self.fetched += 1
+            self.done = self.fetched >= self.length
+            yield batch if place is None else place(batch)
+            if self.done:
+                return
+
+    def _read_ahead(self, place: Place | None) -> Iterator[Any]:
+        assert self._iterator is not None
+        missing = object()
+        batch = next(self._iterator, missing)
+        while batch is not missing:
+            following = next(self._iterator, missing)
+            self.fetched += 1
+            self.done = following is missing
+            yield batch if place is None else place(batch)
+            batch = following
+
+    def stop(self) -> None:
+        """Drop the iterators, and the workers behind them."""
+        self._iterator = None
+        self.loader.reset()
+        for one in self.derived or ():
+            one.close()
+
+
+def make_place(trainer: Trainer) -> Callable[[Any, int], Any] | None:
+    """The function (batch, dataloader_idx) that casts, calls the transfer hooks and moves; None if nothing is to do."""
+    before = _owner(trainer, "on_before_batch_transfer")
+    transfer = _owner(trainer, "transfer_batch_to_device")
+    after = _owner(trainer, "on_after_batch_transfer")
+    precision = trainer.strategy.precision_plugin
+    device = trainer.strategy.root_device
+    casts = type(precision).convert_input is not _identity_convert()
+    stays = device.type == "cpu"
+    if not (before or transfer or after or casts) and stays:
+        return None
+    move = transfer.transfer_batch_to_device if transfer else None
+    to_device = trainer.strategy.batch_to_device
+
+    def place(batch: Any, dataloader_idx: int) -> Any:
+        if casts:
+            batch = precision.convert_input(batch)
+        if before:
+            batch = before.on_before_batch_transfer(batch, dataloader_idx)
+        if move is not None:
+            batch = move(batch, device, dataloader_idx)
+        elif not stays:
+            batch = to_device(batch, dataloader_idx)
+        if after:
+            batch = after.on_after_batch_transfer(batch, dataloader_idx)
+        return batch
+
+    return place
+
+
+def _identity_convert() -> Any:
+    from trainer_core.precision import Precision
+
+    return Precision.convert_input
+
+
+def _owner(trainer: Trainer, hook: str) -> Any:
+    """Who overrides a transfer hook: the datamodule before the module (with a warning when both do)."""
+    found = [o for o in (trainer.datamodule, trainer.lightning_module) if o and is_overridden(hook, o, DataHooks)]
+    if len(found) == 2:
+        rank_zero_warn(
+            f"You have overridden `{hook}` in both `LightningModule` and `LightningDataModule`. "
+            "It will use the implementation from the `LightningDataModule` instance."
+        )
+    return found[0] if found else None

@@ -1,0 +1,68 @@
+"""From the references of a specification to a model and its data."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+from trainer_core.compat import lightning
+from trainer_core.describe import classes_in, load_file
+from trainer_core.errors import MisconfigurationException, SpecError
+from trainer_core.spec import DataRef, ModelRef
+from trainer_core.zoo.facts import Facts
+
+
+def class_of(ref: ModelRef | DataRef, wants: str, folder: Path) -> type:
+    """The class that a reference names; user code is written to `folder` and imported from there."""
+    if ref.source == "zoo":
+        from trainer_core import zoo
+
+        return getattr(zoo, ref.ref)
+    lightning.install()
+    if ref.source == "package":
+        name, _, attribute = ref.ref.partition(":")
+        return getattr(importlib.import_module(name), attribute)
+    path = folder / f"user_{wants}.py"
+    if not path.exists() or path.read_text(encoding="utf-8") != ref.code:  # Other processes of the run may read it now.
+        path.write_text(ref.code, encoding="utf-8")
+    module = load_file(path, f"user_{wants}")
+    found = getattr(module, ref.ref, None)
+    if not inspect.isclass(found):
+        names = ", ".join(c.__name__ for c in classes_in(module, wants)) or "none"
+        raise SpecError(f"The code has no class {ref.ref}; it has {names}.")
+    return found
+
+
+def data(ref: DataRef, folder: Path) -> Any:
+    """The datamodule, not set up yet."""
+    cls = class_of(ref, "data", folder)
+    return _make(cls, {**ref.args, **ref.files}, "dataset")
+
+
+def model(ref: ModelRef, datamodule: Any, folder: Path) -> Any:
+    """The module; required arguments that the data knows (num_features, num_classes, …) are filled in."""
+    cls = class_of(ref, "model", folder)
+    parameters = inspect.signature(cls).parameters.values()
+    missing = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ref.args
+    ]
+    args = dict(ref.args)
+    if missing:
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        facts = getattr(datamodule, "facts", None)
+        known = facts.named() if isinstance(facts, Facts) else {}
+        args.update({name: known[name] for name in missing if name in known})
+    return _make(cls, args, "model")
+
+
+def _make(cls: type, args: dict[str, Any], word: str) -> Any:
+    try:
+        inspect.signature(cls).bind(**args)
+    except TypeError as error:
+        raise MisconfigurationException(f"The {word} {cls.__name__} cannot be made: {error}.") from error
+    return cls(**args)

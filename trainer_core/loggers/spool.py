@@ -1,0 +1,238 @@
+"""Metrics and progress into the spool: the training thread only keeps tensors, a thread of its own writes them.
+
+A step on the x-axis is the number of optimizer steps done, from 1. NaN and infinities are written as they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from argparse import Namespace
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from trainer_core.events import EVENT, METRICS, MetricBlock, SpoolWriter, encode_event
+from trainer_core.loggers.base import Logger
+
+if TYPE_CHECKING:
+    from trainer_core.trainer import Trainer
+
+FLUSH_S, FIRST_FLUSH_S, PROGRESS_S, SYNC_S = 0.25, 0.02, 0.5, 1.0
+MOST_ROWS = 100_000
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+Row = tuple[float, float, float, dict[str, Any]]
+
+
+class SpoolLogger(Logger):
+    """Appends metric blocks every 250 ms, the first at once, and a progress event at most every 0.5 s.
+
+    Costs the training thread one clock reading and one append a call. With more than MOST_ROWS rows waiting (a full
+    disk), `log_metrics` waits: nothing is dropped. `nonfinite_at` is (step, name) of the first loss that was not finite.
+    """
+
+    takes_tensors = True
+
+    def __init__(self, writer: SpoolWriter) -> None:
+        self._writer = writer
+        self._rows: deque[Row] = deque()
+        #: Frames that the disk did not take yet, in their order.
+        self._frames: list[tuple[int, bytes]] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._ending = False
+        self._trainer: Trainer | None = None
+        self._speed = _Speed()
+        self.nonfinite_at: tuple[int, str] | None = None
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        self._thread.start()
+
+    @property
+    def name(self) -> str:
+        return "spool"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """The specification of the run holds them."""
+
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        values = dict(metrics)
+        epoch = values.pop("epoch", 0)
+        self._rows.append(((step or 0) + 1, epoch, time.time(), values))
+        if len(self._rows) == 1:
+            self._wake.set()
+        while len(self._rows) > MOST_ROWS and not self._ending:
+            time.sleep(0.05)
+
+    def follow(self, trainer: Trainer) -> None:
+        """Report the progress of this trainer from now on."""
+        self._trainer = trainer
+
+    def event(self, kind: str, /, **fields: Any) -> None:
+        """Write what is waiting, then this event: so that no event runs ahead of the points before it.
+
+        On a full disk it waits with them, and training goes on.
+        """
+        with self._lock:
+            self._take_rows()
+            self._frames.append((EVENT, encode_event(kind, {"t": time.time(), **fields})))
+            self._write_frames()
+
+    def barrier(self) -> None:
+        """Everything so far is on the disk, or will be there before what follows."""
+        with self._lock:
+            self._take_rows()
+            if self._write_frames():
+                self._writer.sync()
+
+    def close(self) -> None:
+        """OSError when the disk does not take the last of it."""
+        self._ending = True
+        self._wake.set()
+        self._thread.join(5.0)
+        with self._lock:
+            self._take_rows()
+            self._write_frames(raises=True)
+            self._writer.sync()
+
+    def _run(self) -> None:
+        next_progress = next_sync = 0.0
+        wait = FIRST_FLUSH_S
+        while not self._ending:
+            self._wake.wait(PROGRESS_S)
+            time.sleep(wait)
+            self._wake.clear()
+            now = time.monotonic()
+            with self._lock:
+                took = not self._frames and self._take_rows()
+                wrote = self._write_frames() and took
+                wait = FLUSH_S if took or self._frames else wait
+                if self._trainer is not None and now >= next_progress:
+                    self._write_progress()
+                    next_progress = now + PROGRESS_S
+                if wrote and now >= next_sync:
+                    self._writer.sync()
+                    next_sync = now + SYNC_S
+
+    def _write_frames(self, *, raises: bool = False) -> bool:
+        """Append what waits; False when the disk is full, and then nothing is lost."""
+        if self._frames:
+            try:
+                self._writer.write(*self._frames)
+            except OSError as error:
+                if raises or error.errno not in FULL_DISK:
+                    raise
+                return False
+            self._frames = []
+        return True
+
+    def _take_rows(self) -> bool:
+        """Take all rows, group them by their names, stack each group once, as frames to write; False for none."""
+        count = len(self._rows)
+        if not count:
+            return False
+        groups: dict[tuple[str, ...], list[Row]] = {}
+        for _ in range(count):
+            row = self._rows.popleft()
+            groups.setdefault(tuple(row[3]), []).append(row)
+        frames = []
+        for names, rows in groups.items():
+            if names:
+                numbers = _numbers([v for row in rows for v in row[3].values()])
+                width = len(names)
+                lines = [
+                    (row[0], float(row[1]), row[2], numbers[i * width : (i + 1) * width]) for i, row in enumerate(rows)
+                ]
+                self._watch(names, lines)
+                frames.append((METRICS, MetricBlock.from_rows(names, lines).encode()))
+        self._frames += frames
+        return bool(frames)
+
+    def _watch(self, names: tuple[str, ...], lines: list[Any]) -> None:
+        if self.nonfinite_at is not None:
+            return
+        for k, name in enumerate(names):
+            if "loss" in name:
+                for step, _, _, values in lines:
+                    if values[k] != values[k] or abs(values[k]) == float("inf"):
+                        self.nonfinite_at = (int(step), name)
+                        return
+
+    def _write_progress(self) -> None:
+        assert self._trainer is not None
+        fields = self._speed.progress(self._trainer)
+        if fields and not self._frames:
+            self._frames.append((EVENT, encode_event("progress", {"t": time.time(), **fields})))
+            self._write_frames()
+
+
+def _numbers(values: list[Any]) -> list[float]:
+    """Host floats; all tensors of a device come over in one copy."""
+    found: list[float] = [0.0] * len(values)
+    tensors: list[tuple[int, torch.Tensor]] = []
+    for i, value in enumerate(values):
+        if isinstance(value, torch.Tensor):
+            tensors.append((i, value))
+        else:
+            found[i] = float(value)
+    if tensors:
+        with torch.inference_mode():
+            flat = torch.stack([t.reshape(()).to(tensors[0][1].device, torch.float64) for _, t in tensors]).tolist()
+        for (i, _), number in zip(tensors, flat, strict=True):
+            found[i] = number
+    return found
+
+
+class _Speed:
+    """Steps a second over the last ten seconds, and from it the time that is left."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+        self._began = time.monotonic()
+        self._last: dict[str, Any] = {}
+
+    def progress(self, trainer: Trainer) -> dict[str, Any] | None:
+        """What has changed since the last call, or None."""
+        now, step = time.monotonic(), trainer.global_step
+        self._seen.append((now, step))
+        while now - self._seen[0][0] > 10.0 and len(self._seen) > 2:
+            self._seen.popleft()
+        (_, first), elapsed = self._seen[0], now - self._seen[0][0]
+        rate = (step - first) / elapsed if elapsed > 0.2 else None
+        total = _total_steps(trainer)
+        fraction = min(step / total, 1.0) if total else None
+        left = (total - step) / rate if total and rate else None
+        stage = trainer.state.stage
+        batches = trainer.num_training_batches
+        fields = {
+            "stage": stage.value if stage is not None else "setup",
+            "epoch": trainer.current_epoch,
+            "max_epochs": trainer.max_epochs,
+            "step": step,
+            "max_steps": int(total) if total else None,
+            "batch": trainer.fit_loop.batch_idx + 1,
+            "batches": int(batches) if batches not in (0, float("inf")) else None,
+            "fraction": fraction,
+            "eta_s": left,
+            "steps_per_s": rate,
+        }
+        if fields == self._last:
+            return None
+        self._last = fields
+        breakdown = {part: round(seconds, 4) for part, seconds in trainer.breakdown.items()}
+        return {**fields, "elapsed_s": now - self._began, "breakdown": breakdown}
+
+
+def _total_steps(trainer: Trainer) -> float | None:
+    """Optimizer steps of the whole run, None when there is no end."""
+    batches, epochs = trainer.num_training_batches, trainer.max_epochs
+    ends = [trainer.max_steps] if trainer.max_steps > 0 else []
+    if epochs and epochs > 0 and batches not in (0, float("inf")):
+        per_epoch = -(-int(batches) // trainer.accumulate_grad_batches)
+        ends.append(per_epoch * epochs)
+    return float(min(ends)) if ends else None

@@ -1,0 +1,1 @@
+"""The loops: what happens in which order during fit, validate, test and predict."""

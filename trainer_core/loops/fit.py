@@ -1,0 +1,475 @@
+"""The fit loop: epochs of batches, with validation, schedulers and logs at their moments."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from trainer_core.data.combined import CombinedLoader, sized_len
+from trainer_core.data.derived import DerivedLoader, derive
+from trainer_core.data.loaders import Source, check_length, combine, limited, set_epoch
+from trainer_core.data.prefetch import Fetcher
+from trainer_core.errors import SIGTERMException
+from trainer_core.loops.clock import StepClock
+from trainer_core.loops.epoch import EpochPlan
+from trainer_core.loops.evaluate import EvaluationLoop
+from trainer_core.loops.hooks import HookTable
+from trainer_core.loops.progress import Progress, StepCount
+from trainer_core.loops.resume import ResumePoint
+from trainer_core.loops.schedule import ValidationSchedule, step_schedulers
+from trainer_core.loops.step import outputs_of
+from trainer_core.rank import OnceEach, rank_zero_info, rank_zero_warn
+from trainer_core.results import Results
+from trainer_core.states import RunningStage, TrainerFn
+
+if TYPE_CHECKING:
+    from trainer_core.callbacks.memory import FitToMemory
+    from trainer_core.callbacks.nonfinite import NonFiniteGuard
+    from trainer_core.trainer import Trainer
+
+
+class FitLoop:
+    """Trains until a limit is reached or a stop is asked for.
+
+    Its position is `epoch_progress`, `batch_progress` and `steps`; `checkpoint.state` saves and restores it.
+    """
+
+    def __init__(
+        self, trainer: Trainer, max_epochs: int, min_epochs: int | None, max_steps: int, min_steps: int | None
+    ) -> None:
+        self.trainer = trainer
+        self.max_epochs, self.min_epochs, self.max_steps, self.min_steps = max_epochs, min_epochs, max_steps, min_steps
+        self.source = Source("train_dataloader")
+        self.epoch_progress, self.batch_progress = Progress(), Progress()
+        self.steps = StepCount()
+        self.scheduler_steps = 0
+        self.batches_that_stepped = 0
+        self.results = Results(training=True)
+        self.val_loop = EvaluationLoop(trainer, TrainerFn.FITTING, RunningStage.VALIDATING)
+        self.schedule = ValidationSchedule(trainer)
+        self.loader: CombinedLoader | None = None
+        self.fetcher: Fetcher | None = None
+        self.max_batches: float = 0
+        self.resume = ResumePoint()
+        self.clock = StepClock()
+        #: What holds back updates that are not finite; a NonFiniteGuard puts itself here.
+        self.guard: NonFiniteGuard | None = None
+        #: What cuts batches that do not fit; a FitToMemory puts itself here.
+        self.memory: FitToMemory | None = None
+        #: With `accumulate_by`: the weight of the window under way, and what weights are measured in.
+        self.window_weight: Any = None
+        self.weight_unit: float | None = None
+        #: While True, batches only pass forward; each epoch then counts as one step.
+        self.skip_backward = False
+        self._is_open = False
+        self._loaded_at_epoch = -1
+        self._warn_once = OnceEach()
+
+    # Names under which other code knows the parts of this loop.
+
+    @property
+    def epoch_loop(self) -> FitLoop:
+        return self
+
+    @property
+    def _batches_that_stepped(self) -> int:
+        return self.batches_that_stepped
+
+    @property
+    def restarting(self) -> bool:
+        return self.resume.active
+
+    @property
+    def global_step(self) -> int:
+        return self.steps.total
+
+    @property
+    def batch_idx(self) -> int:
+        """Index of the batch in this epoch."""
+        return self.batch_progress.current.ready - 1
+
+    @property
+    def total_batch_idx(self) -> int:
+        return self.batch_progress.total.ready - 1
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether the present batch only adds to the gradients."""
+        every = self.trainer.accumulate_grad_batches
+        progress = self.batch_progress
+        return not (progress.current.ready % every == 0 or self._epoch_is_read)
+
+    @property
+    def _epoch_is_read(self) -> bool:
+        return self.batch_progress.current.ready >= self.max_batches or self.batch_progress.is_last_batch
+
+    @property
+    def can_stop_early(self) -> bool:
+        """Whether the minimum of epochs and steps has been met."""
+        epochs = not self.min_epochs or self.epoch_progress.current.processed >= self.min_epochs
+        return epochs and (not self.min_steps or self.steps.total >= self.min_steps)
+
+    # The run.
+
+    def run(self) -> None:
+        """Train; the trainer has set everything up and restored any checkpoint."""
+        torch.set_grad_enabled(True)
+        self.clock.start(self.trainer.strategy.root_device)
+        asked_before_restore = self.loader is not None
+        with self.clock.taking("data"):
+            self.setup_data()
+        if asked_before_restore and self.resume.active:
+            self._open_again()
+        if self._done() or self.trainer.limit_train_batches == 0:
+            return
+        trainer = self.trainer
+        self._settle_epochs()
+        if self.schedule.epoch_is_due():
+            self.val_loop.setup_data()
+        trainer.hooks.call("on_train_start")
+        if not self.resume.active:
+            self.resume.back_to_now()
+        while not self._done():
+            self._begin_epoch()
+            self._train_epoch()
+            self._end_epoch()
+        trainer.hooks.call("on_train_end")
+
+    def _done(self) -> bool:
+        trainer = self.trainer
+        if self.max_batches == 0:
+            rank_zero_info("`Trainer.fit` stopped: No training batches.")
+            return True
+        if self.max_steps != -1 and self.steps.total >= self.max_steps:
+            self._say_stopped(f"max_steps={self.max_steps}")
+            return True
+        current = self.epoch_progress.current
+        if self.max_epochs != -1 and current.processed >= self.max_epochs:
+            current.completed = current.processed
+            self._say_stopped(f"max_epochs={self.max_epochs}")
+            return True
+        return trainer.should_stop and self.can_stop_early
+
+    def _say_stopped(self, limit: str) -> None:
+        rank_zero_info(f"`Trainer.fit` stopped: `{limit}` reached.")
+
+    def _settle_epochs(self) -> None:
+        """After a restore: decide whether an epoch is to be continued or a new one begins."""
+        epochs = self.epoch_progress.current
+        if epochs.ready == epochs.processed or not self.resume.active:
+            self.epoch_progress.total.settle(self.epoch_progress.total.processed)
+            epochs.settle(epochs.processed)
+            self.resume.active = False
+            if self.resume.plateau_is_due:
+                self._step_plateau_of_finished_epoch()
+
+    def _step_plateau_of_finished_epoch(self) -> None:
+        """A checkpoint written at the end of an epoch comes before that epoch's plateau schedulers."""
+        self.resume.plateau_is_due = False
+        self.epoch_progress.current.completed -= 1
+        step_schedulers(self.trainer, "epoch", plateau=True)
+        self.epoch_progress.current.completed += 1
+
+    def setup_data(self) -> None:
+        """Make the training loaders when there are none or they are due to be made again."""
+        trainer = self.trainer
+        if self.loader is not None and not self._reload_is_due():
+            return
+        if trainer.limit_train_batches == 0:
+            self.max_batches = 0
+            return
+        loader = combine(trainer, self.source, "train", "max_size_cycle")
+        if loader.mode == "sequential":
+            raise ValueError(
+                '`CombinedLoader(mode="sequential")` is not supported for training; the available modes are: '
+                "'min_size', 'max_size_cycle', 'max_size'."
+            )
+        allow_empty = trainer.lightning_module.allow_zero_length_dataloader_with_multiple_devices
+        lengths = [check_length(one, allow_empty) for one in loader.flattened]
+        loader.limits = [limited("train", length, trainer.limit_train_batches) for length in lengths]
+        self.loader, self.max_batches = loader, loader.total_length()
+        self.fetcher = Fetcher(loader, self.max_batches, self._derive(loader))
+        self._loaded_at_epoch = trainer.current_epoch
+        if self.max_batches == 0:
+            return
+        if self.resume.rng_restored is None or self._resumes_inside_epoch():
+            self._start_reading()
+        self.schedule.set_epoch_length(
+            self.max_batches, sized=all(sized_len(one) is not None for one in loader.flattened)
+        )
+        every = trainer.log_every_n_steps
+        if trainer.loggers and self.max_batches < every and not trainer.fast_dev_run:
+            rank_zero_warn(
+                f"The number of training batches ({self.max_batches}) is smaller than the logging interval "
+                f"Trainer(log_every_n_steps={every}). Set a lower value for log_every_n_steps if you want to see logs "
+                "for the training epoch."
+            )
+
+    def _derive(self, loader: CombinedLoader) -> list[DerivedLoader] | None:
+        """The loaders as functions of the run's seed and the position; None when random numbers come as a stream."""
+        randomness = self.trainer.randomness
+        if not randomness.is_exact:
+            return None
+        derived = derive(loader, randomness, self.trainer.global_rank)
+        names = sorted({type(one.loader).__name__ for one in derived if not one.is_seekable})
+        if names:
+            self._warn_once.info(
+                f"{', '.join(names)} can only be read from the beginning: a run that is resumed inside an epoch reads "
+                "the batches before that place again."
+            )
+        return derived
+
+    def _reload_is_due(self) -> bool:
+        every = self.trainer.reload_dataloaders_every_n_epochs
+        return bool(every) and self.trainer.current_epoch - self._loaded_at_epoch >= every
+
+    def _start_reading(self) -> None:
+        """Open the epoch's iterator; on resume, with the random state of then, up to the batch reached then."""
+        assert self.fetcher is not None
+        assert self.loader is not None
+        inside, epoch = self._resumes_inside_epoch(), self.epoch_progress.current.processed
+        first = self.batch_progress.current.processed if inside else 0
+        self._is_open = True
+        if inside:
+            for one in self.loader.flattened:
+                set_epoch(one, epoch)
+        if self.fetcher.derived is not None:
+            self.fetcher.start_at(epoch, first)
+            if not self.resume.active and self.batch_progress.total.ready == 0:
+                self.trainer.randomness.seeds_all = not all(one.is_plain for one in self.fetcher.derived)
+            return
+        if inside:
+            self.resume.back_to_epoch()
+        self.resume.mark_epoch()
+        self.fetcher.start()
+        self.fetcher.skip(first)
+
+    def _open_again(self) -> None:
+        """The loaders were made before the position was known, as a schedule asked for the number of steps."""
+        assert self.fetcher is not None
+        assert self.loader is not None
+        self.fetcher.stop()
+        self.fetcher.derived = self._derive(self.loader)
+        self._is_open = False
+        if self._resumes_inside_epoch():
+            self._start_reading()
+
+    def _resumes_inside_epoch(self) -> bool:
+        epochs = self.epoch_progress.current
+        return self.resume.active and epochs.ready != epochs.processed
+
+    def _begin_epoch(self) -> None:
+        trainer = self.trainer
+        with self.clock.taking("data"):
+            self.setup_data()
+        assert self.loader is not None
+        for one in self.loader.flattened:
+            set_epoch(one, self.epoch_progress.current.processed)
+        trainer.hooks = HookTable(trainer)
+        if self._resumes_inside_epoch():
+            return
+        self.epoch_progress.increment("ready")
+        trainer.hooks.call("on_train_epoch_start")
+        self.epoch_progress.increment("started")
+
+    def _train_epoch(self) -> None:
+        """All batches of one epoch, or the rest of one."""
+        assert self.fetcher is not None
+        resumed, self.resume.active = self.resume.active, False
+        if resumed:
+            self._is_open = False
+            self._continue_epoch()
+            if self._stops():
+                return
+        else:
+            self.batch_progress.current.reset()
+            self.batch_progress.is_last_batch = False
+            self.steps.current = 0
+            self.val_loop.batch_progress.total.reset()
+            if not self._is_open:
+                with self.clock.taking("data"):
+                    self._start_reading()
+        self._is_open = False
+        with self.trainer.profiler.profile("run_training_epoch"):
+            self._train_batches()
+
+    def _continue_epoch(self) -> None:
+        """Go back to the middle of an epoch: counters, random state, and what the last batch still owes."""
+        progress = self.batch_progress
+        progress.current.settle(progress.current.processed)
+        progress.total.settle(progress.total.processed)
+        self.resume.back_to_now()
+        progress.is_last_batch = progress.current.ready >= self.max_batches
+        if not self.resume.batch_settled and progress.current.ready:
+            validated = self.resume.validated_at == progress.total.ready
+            due = self.schedule.epoch_is_due() and self.schedule.is_due(self) and not validated
+            self._settle_batch(validate=due)
+
+    def _train_batches(self) -> None:
+        """The hot loop: no host sync, no strings, no calls for what nobody uses."""
+        progress, results, resume = self.batch_progress, self.results, self.resume
+        total, current, fetcher = progress.total, progress.current, self.fetcher
+        assert fetcher is not None
+        plan = EpochPlan(self)
+        step, has_start = plan.step, plan.has_batch_start
+        seed_step = self.trainer.randomness.step_seeder(self.trainer.global_rank, self.trainer.strategy.root_device)
+        clock, now = self.clock, perf_counter
+        clock.last = now()
+        for batch in plan.batches(fetcher):
+            begun = now()
+            clock.data += begun - clock.last
+            progress.is_last_batch = fetcher.done
+            total.ready += 1
+            current.ready += 1
+            results.batch, results.batch_size, results.on_step = batch, None, True
+            resume.batch_settled = False
+            if seed_step is not None:
+                seed_step(total.ready)
+            loss = extra = None
+            if batch is None:
+                self._warn_once.warn("train_dataloader yielded None. If this was on purpose, ignore this warning...")
+            else:
+                if has_start and self._skips_epoch(batch, current.ready - 1):
+                    return
+                total.started += 1
+                current.started += 1
+                if has_start:
+                    begun = now()
+                loss, extra = step(batch, current.ready - 1)
+                clock.compute += now() - begun
+            total.processed += 1
+            current.processed += 1
+            ends = self._finish_batch(plan, batch, loss, extra)
+            clock.last = now()
+            if ends:
+                return
+        # Data that ends before its stated length has had its last batch as well.
+        progress.is_last_batch = True
+
+    def _finish_batch(self, plan: EpochPlan, batch: Any, loss: Any, extra: dict[str, Any] | None) -> bool:
+        """Schedulers, hooks, logs and validation after a batch; True when the epoch ends here."""
+        trainer, progress = self.trainer, self.batch_progress
+        current = progress.current
+        every = trainer.accumulate_grad_batches
+        is_last = progress.is_last_batch or current.ready >= self.max_batches
+        stepped = every == 1 or is_last or current.ready % every == 0
+        if stepped and plan.schedulers_by_step:
+            step_schedulers(trainer, "step", plateau=False)
+        if is_last:
+            step_schedulers(trainer, "epoch", plateau=False)
+        if plan.has_batch_end:
+            self._call_batch_end(plan, batch, loss, extra)
+        progress.total.completed += 1
+        current.completed += 1
+        self.results.batch = None
+        logs_every = trainer.log_every_n_steps
+        if (
+            logs_every
+            and stepped
+            and ((self.batches_that_stepped + 1) % logs_every == 0 or trainer.should_stop or trainer.fast_dev_run)
+        ):
+            trainer.recorder.write(trainer.recorder.absorb(self.results, on_step=True))
+        if self.guard is not None:
+            self.guard.after_batch(trainer)
+        validates = plan.validates and self.schedule.is_due(self)
+        if validates or plan.plateau_by_step:
+            self._settle_batch(validate=validates)
+        else:
+            self.resume.batch_settled = True
+            if stepped:
+                self.batches_that_stepped += 1
+        if (plan.agrees and trainer.strategy.agree(trainer)) or trainer.received_sigterm:
+            raise SIGTERMException("SIGTERM was received; training stopped after the batch under way.")
+        return self.steps.total >= self.max_steps != -1 or (trainer.should_stop and self._stops())
+
+    def _call_batch_end(self, plan: EpochPlan, batch: Any, loss: Any, extra: dict[str, Any] | None) -> None:
+        outputs = outputs_of(loss, extra)
+        trainer, batch_idx = self.trainer, self.batch_progress.current.ready - 1
+        self.results.enter("on_train_batch_end")
+        for hook in plan.batch_end:
+            hook(trainer, trainer.lightning_module, outputs, batch, batch_idx)
+        if plan.own_batch_end is not None:
+            plan.own_batch_end(outputs, batch, batch_idx)
+
+    def _skips_epoch(self, batch: Any, batch_idx: int) -> bool:
+        hooks = self.trainer.hooks
+        hooks.call_callbacks("on_train_batch_start", batch, batch_idx)
+        if hooks.call_own("on_train_batch_start", batch, batch_idx) != -1:
+            return False
+        # The rest counts as read: schedulers step as at the end of any epoch.
+        self.batch_progress.is_last_batch = True
+        self.batch_progress.increment("processed")
+        step_schedulers(self.trainer, "step", plateau=False)
+        step_schedulers(self.trainer, "epoch", plateau=False)
+        self.resume.batch_settled = True
+        return True
+
+    def _settle_batch(self, *, validate: bool) -> None:
+        """What follows a batch: validation, plateau schedulers that step by steps, the logging counter."""
+        trainer = self.trainer
+        if validate:
+            self._validate()
+        if not self.accumulates:
+            step_schedulers(trainer, "step", plateau=True)
+            self.batches_that_stepped += 1
+        self.resume.batch_settled = True
+
+    def _validate(self) -> None:
+        trainer = self.trainer
+        trainer.recorder.absorb(self.results, on_step=True)
+        self.resume.mark_validation(self.val_loop.seen)
+        trainer.state.stage = RunningStage.VALIDATING
+        if not self.accumulates:
+            trainer.hooks.call_module("on_validation_model_zero_grad")
+        with self.clock.taking("validation"):
+            self.val_loop.run()
+        trainer.state.stage = RunningStage.TRAINING
+        trainer.use_results(self.results)
+
+    def _stops(self) -> bool:
+        """Whether the epoch ends here, for a limit or a request."""
+        if self._epoch_is_read or (self.max_steps != -1 and self.steps.total >= self.max_steps):
+            return True
+        if not self.trainer.should_stop:
+            return False
+        if not self.can_stop_early:
+            self._warn_once.info(
+                f"Trainer was signaled to stop but the required `min_epochs={self.min_epochs!r}` or "
+                f"`min_steps={self.min_steps!r}` has not been met. Training will continue..."
+            )
+        return self.can_stop_early
+
+    def _end_epoch(self) -> None:
+        """Epoch hooks (those that watch a metric last), plateau schedulers, epoch logs."""
+        trainer, hooks, results = self.trainer, self.trainer.hooks, self.results
+        if results.on_step:
+            trainer.recorder.absorb(results, on_step=True)
+        results.on_step = False
+        results.batch = None
+        trainer.recorder.absorb(results, on_step=False)
+        self.epoch_progress.increment("processed")
+        hooks.call_callbacks("on_train_epoch_end", monitoring=False)
+        hooks.call_own("on_train_epoch_end")
+        hooks.call_callbacks("on_train_epoch_end", monitoring=True)
+        trainer.recorder.absorb(results, on_step=False)
+        if self._epoch_is_read:
+            step_schedulers(trainer, "epoch", plateau=True)
+        # Epoch values belong to the epoch's last step.
+        self.batches_that_stepped -= 1
+        trainer.recorder.write(results.collect(on_step=False)[1])
+        self.batches_that_stepped += 1
+        results.reset()
+        self.clock.last = perf_counter()
+        self.epoch_progress.increment("completed")
+        if trainer.strategy.agree(trainer):
+            raise SIGTERMException("SIGTERM was received; training stopped at the end of the epoch.")
+
+    def teardown(self) -> None:
+        self.clock.stop()
+        if self.fetcher is not None:
+            self.fetcher.stop()
+        self.fetcher = self.loader = None
+        self._is_open = False
+        self.val_loop.teardown()

@@ -1,0 +1,49 @@
+"""ResumePoint: what a run must know, besides its counters, to go on exactly where a checkpoint was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainer_core.seed import capture_rng, restore_rng
+
+
+@dataclass(slots=True)
+class ResumePoint:
+    """Lives in the fit loop; `checkpoint.state` writes it into checkpoints and fills it on resume.
+
+    All random numbers come from the global streams. An engine mode that derives them from (seed, step) instead would
+    replace the three `rng_…` values, `mark_epoch`, `back_to_epoch` and `back_to_now`, and nothing else.
+    """
+
+    #: True from the restore until training really goes on.
+    active: bool = False
+    #: False from the moment a batch is trained until its validation and plateau schedulers are done.
+    batch_settled: bool = True
+    #: Number of batches of the run after which validation last finished.
+    validated_at: int = -1
+    #: A checkpoint at the end of an epoch comes before that epoch's plateau schedulers.
+    plateau_is_due: bool = False
+    rng_at_epoch: Any = None
+    rng_before_validation: Any = None
+    #: Validation batches of each loader before the validation under way.
+    seen_before_validation: Any = None
+    #: (states at the start of the epoch, states at the checkpoint), until they are restored.
+    rng_restored: tuple[Any, Any] | None = None
+
+    def mark_epoch(self) -> None:
+        """The iterators of an epoch are about to be made."""
+        self.rng_at_epoch = capture_rng(include_cuda=False)
+
+    def mark_validation(self, seen: dict[int, int]) -> None:
+        """A validation that is cut off is run again as a whole, from here."""
+        self.rng_before_validation, self.seen_before_validation = capture_rng(), dict(seen)
+
+    def back_to_epoch(self) -> None:
+        if self.rng_restored is not None:
+            restore_rng(self.rng_restored[0])
+
+    def back_to_now(self) -> None:
+        if self.rng_restored is not None:
+            restore_rng(self.rng_restored[1])
+            self.rng_restored = None

@@ -1,0 +1,424 @@
+"""What `self.log` stores and how it is reduced: detached tensors in the step, numbers only when somebody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer_core.data.nested import tensor_paths
+from trainer_core.errors import MisconfigurationException
+from trainer_core.rank import rank_zero_warn
+
+if TYPE_CHECKING:
+    from trainer_core.module import LightningModule
+
+REDUCTIONS = ("mean", "sum", "min", "max")
+#: Fold pending values into the running reduction when there are so many, so that memory stays bounded.
+FOLD_AT = 1024
+
+# Per hook: (on_step allowed, on_epoch allowed, on_step default, on_epoch default). Hooks that are not here cannot log.
+_STEP = (True, True, True, False)
+_EVAL = (True, True, False, True)
+_EPOCH = (False, True, False, True)
+MOMENTS: dict[str, tuple[bool, bool, bool, bool]] = {
+    **dict.fromkeys(
+        (
+            "training_step", "on_train_batch_start", "on_train_batch_end", "on_before_backward", "backward",
+            "on_after_backward", "on_before_optimizer_step", "optimizer_step", "on_before_zero_grad",
+            "optimizer_zero_grad", "configure_gradient_clipping", "clip_gradients", "lr_scheduler_step",
+        ),
+        _STEP,
+    ),
+    **dict.fromkeys(
+        (
+            "validation_step", "test_step", "on_validation_batch_start", "on_validation_batch_end",
+            "on_test_batch_start", "on_test_batch_end",
+        ),
+        _EVAL,
+    ),
+    **dict.fromkeys(
+        (
+            "on_train_start", "on_train_epoch_start", "on_train_epoch_end", "on_validation_start",
+            "on_validation_epoch_start", "on_validation_epoch_end", "on_test_start", "on_test_epoch_start",
+            "on_test_epoch_end", "on_validation_model_eval", "on_validation_model_train",
+            "on_validation_model_zero_grad", "on_test_model_eval", "on_test_model_train",
+        ),
+        _EPOCH,
+    ),
+}  # fmt: skip
+
+
+class Record:
+    """One logged key of one hook: the last value and what the epoch's reduction needs.
+
+    `given` is the tuple of arguments of the first `log`; later calls with equal ones only `add`.
+    """
+
+    __slots__ = (
+        "count", "dataloader_idx", "epoch", "fx", "given", "given_size", "graph", "group", "last", "logger", "metric",
+        "name", "on_epoch", "on_step", "pending", "prog_bar", "reduce", "results", "sizes", "suffix", "sync", "total",
+    )  # fmt: skip
+
+    def __init__(self, results: Results, fx: str, name: str, given: tuple[Any, ...], on_step: bool, on_epoch: bool):
+        self.results, self.fx, self.name, self.given = results, fx, name, given
+        self.prog_bar, logger, _, _, reduce_fx, self.graph, self.sync, self.group, suffix, _, _ = given
+        self.logger = True if logger is None else logger
+        self.on_step, self.on_epoch = on_step, on_epoch
+        self.reduce = _reduction(name, reduce_fx)
+        self.dataloader_idx = results.dataloader_idx
+        self.suffix = f"/dataloader_idx_{self.dataloader_idx}" if suffix and self.dataloader_idx is not None else ""
+        self.metric: Any = None
+        self.pending: list[Any] = []
+        self.sizes: list[int] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the epoch's values; the key stays known."""
+        self.last: Any = None
+        self.total: Any = None
+        self.epoch: Any = None
+        self.count = 0
+        self.pending.clear()
+        self.sizes.clear()
+        if self.metric is not None:
+            self.metric.reset()
+
+    def add(self, value: Any, batch_size: int | None) -> None:
+        """Keep `value`: a copy cut from the graph, still on its device, so that nothing waits for it."""
+        if value.__class__ is Tensor:
+            value = value.clone() if self.graph else value.detach().clone()
+            if value.ndim:
+                value = _scalar(self.name, value)
+        elif self.metric is not None:
+            self.last = value
+            return
+        else:
+            value = _scalar(self.name, value)
+        self.last = value
+        if self.sync and self.on_step and self.results.reduce is not None:
+            self._share_last(self.results.reduce)
+        if self.on_epoch:
+            self.epoch = None
+            self.pending.append(value)
+            if self.reduce == "mean":
+                if batch_size is None:
+                    batch_size = self.results.batch_size
+                    if batch_size is None:
+                        batch_size = self.results.find_batch_size(self)
+                self.sizes.append(batch_size)
+            if len(self.pending) >= FOLD_AT:
+                self._fold()
+
+    def _share_last(self, reduce: Callable[..., Any]) -> None:
+        """All processes log at the same moment; they may read at different ones, and must not wait for each other then."""
+        value = _at_least_float(_as_tensor(self.last))
+        self.last = reduce(value.clone(), group=self.group, reduce_op=self.reduce)
+
+    def _fold(self) -> None:
+        """Fold the pending values into the running reduction, in the order in which they came."""
+        if not self.pending:
+            return
+        values = _stack(self.pending)
+        if self.reduce == "mean":
+            values = values * torch.tensor(self.sizes, dtype=values.dtype, device=values.device)
+            self.count += sum(self.sizes)
+        self.pending, self.sizes = [], []
+        if self.total is not None:
+            self.total = self.total.to(values.device)
+        if self.reduce in ("mean", "sum"):
+            self.total = _running_sum(self.total, values)
+        else:
+            pick = torch.amin if self.reduce == "min" else torch.amax
+            # A NaN stays a NaN in both.
+            folded = pick(values)
+            self.total = folded if self.total is None else pick(torch.stack([self.total, folded]))
+
+    def epoch_value(self, reduce: Callable[..., Any] | None = None) -> Tensor | None:
+        """The reduced value of the epoch so far, on its device; None when nothing was logged.
+
+        All processes are to ask for it after the last `add`; from then on it is known to each.
+        """
+        if self.metric is not None:
+            return None if self.last is None else _as_tensor(self.metric.compute())
+        if self.epoch is not None:
+            return self.epoch  # type: ignore[no-any-return]
+        self._fold()
+        if self.total is None:
+            return None
+        total, count = self.total, torch.tensor(self.count, device=self.total.device)
+        if self.sync and reduce is not None:
+            op = "sum" if self.reduce == "mean" else self.reduce
+            total = reduce(total.clone(), group=self.group, reduce_op=op)
+            if self.reduce == "mean":
+                count = reduce(count, group=self.group, reduce_op="sum")
+        self.epoch = total / count if self.reduce == "mean" else total
+        return self.epoch  # type: ignore[no-any-return]
+
+    def step_value(self) -> Tensor | None:
+        """The value of the last batch; None when nothing was logged in this epoch."""
+        if self.last is None:
+            return None
+        if self.metric is not None:
+            value = getattr(self.metric, "_forward_cache", None)
+            return None if value is None else _as_tensor(value).detach()
+        return _at_least_float(_as_tensor(self.last))
+
+    def names(self, on_step: bool) -> tuple[str, str]:
+        """(plain name, name as it is written)."""
+        both = self.on_step and self.on_epoch
+        fork = ("_step" if on_step else "_epoch") if both else ""
+        return self.name + self.suffix, self.name + fork + self.suffix
+
+
+class Results:
+    """All records of one loop. `current` is the dictionary of the hook that runs at this moment."""
+
+    def __init__(self, *, training: bool) -> None:
+        self.training = training
+        self.tables: dict[tuple[str, int | None], dict[str, Record]] = {}
+        self.current: dict[str, Record] = {}
+        self.fx: str | None = None
+        #: Whether a batch is under way: then step values are shown, else those of the epoch.
+        self.on_step = False
+        self.dataloader_idx: int | None = None
+        self.batch: Any = None
+        self.batch_size: int | None = None
+        self.reduce: Callable[..., Any] | None = None
+        self._size_path: tuple[Any, ...] | None = None
+
+    def enter(self, fx: str | None) -> None:
+        """From now on `log` is called from the hook `fx` (None: from where nothing can be logged)."""
+        self.fx = fx
+        key = (fx or "", self.dataloader_idx)
+        table = self.tables.get(key)
+        if table is None:
+            table = self.tables[key] = {}
+        self.current = table
+
+    def records(self) -> list[Record]:
+        return [record for table in self.tables.values() for record in table.values()]
+
+    def reset(self) -> None:
+        """A new epoch: values go, keys stay."""
+        for record in self.records():
+            record.reset()
+        self.batch, self.batch_size, self.dataloader_idx, self.on_step = None, None, None, False
+
+    def log(self, module: LightningModule, name: str, value: Any, batch_size: int | None, *given: Any) -> None:
+        """The first `log` of a key in a hook, or one whose arguments changed (MisconfigurationException)."""
+        fx = self.fx
+        _, _, on_step, on_epoch, _, _, _, _, add_dataloader_idx, metric_attribute, rank_zero_only = given
+        if rank_zero_only and module.global_rank != 0:
+            return
+        if fx is None or fx not in MOMENTS:
+            raise MisconfigurationException(f"You can't `self.log({name!r})` inside `{fx or 'this place'}`.")
+        if isinstance(value, Mapping):
+            raise ValueError(f"`self.log({name!r}, {value})` was called, but nested dictionaries cannot be logged")
+        if add_dataloader_idx and "/dataloader_idx_" in name:
+            raise MisconfigurationException(
+                f"You called `self.log` with the key `{name}` but it should not contain information about "
+                "`dataloader_idx`; or pass add_dataloader_idx=False."
+            )
+        on_step, on_epoch = _moments(fx, name, on_step, on_epoch)
+        known = self.current.get(name)
+        if known is not None and known.given != given:
+            raise MisconfigurationException(
+                f"You called `self.log({name}, ...)` twice in `{fx}` with different arguments. This is not allowed"
+            )
+        if known is None:
+            known = Record(self, fx, name, given, on_step, on_epoch)
+            if _is_metric(value):
+                _check_metric(module, name, value, metric_attribute)
+                known.metric = value
+            if isinstance(value, Tensor) and not value.is_floating_point():
+                rank_zero_warn(
+                    f"You called `self.log({name!r}, ...)` in your `{fx}` but the value needs to be floating point, "
+                    f"converting it to {torch.float32}."
+                )
+            self.current[name] = known
+        known.add(value, batch_size)
+
+    def state(self) -> list[dict[str, Any]]:
+        """The epoch's values so far, for a checkpoint; metric objects keep their state themselves."""
+        rows = []
+        for (fx, index), table in self.tables.items():
+            for record in table.values():
+                plain = all(v is None or isinstance(v, bool | str) for v in record.given)
+                if record.metric is None and record.last is not None and plain:
+                    record._fold()
+                    last = record.last.detach().cpu() if isinstance(record.last, Tensor) else record.last
+                    total = record.total.detach().cpu() if record.total is not None else None
+                    rows.append({
+                        "fx": fx, "dataloader_idx": index, "name": record.name, "given": list(record.given),
+                        "on_step": record.on_step, "on_epoch": record.on_epoch,
+                        "last": last, "total": total, "count": record.count,
+                    })  # fmt: skip
+        return rows
+
+    def restore(self, rows: list[dict[str, Any]]) -> None:
+        """Go on with the values of `state`."""
+        for row in rows:
+            self.dataloader_idx = row["dataloader_idx"]
+            self.enter(row["fx"])
+            record = Record(self, row["fx"], row["name"], tuple(row["given"]), row["on_step"], row["on_epoch"])
+            record.last, record.total, record.count = row["last"], row["total"], row["count"]
+            self.current[row["name"]] = record
+        self.dataloader_idx = None
+        self.enter(None)
+
+    def find_batch_size(self, record: Record) -> int:
+        """Dimension 0 of the first tensor of the batch; MisconfigurationException when there is none."""
+        batch = self.batch
+        if self._size_path is not None:
+            try:
+                for key in self._size_path:
+                    batch = batch[key]
+                size: int = batch.shape[0]
+            except (KeyError, IndexError, TypeError, AttributeError):
+                batch = self.batch
+            else:
+                self.batch_size = size
+                return size
+        if batch is None or not self._per_batch(record):
+            return 1
+        self.batch_size, self._size_path = measure_batch(batch)
+        return self.batch_size
+
+    @staticmethod
+    def _per_batch(record: Record) -> bool:
+        return MOMENTS[record.fx] is not _EPOCH
+
+    def collect(self, *, on_step: bool) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """(for callbacks, for loggers, for the progress bar): values as tensors, still on their device."""
+        callback: dict[str, Any] = {}
+        log: dict[str, Any] = {}
+        bar: dict[str, Any] = {}
+        for record in self.records():
+            if (on_step and not record.on_step) or (not on_step and not record.on_epoch) or record.last is None:
+                continue
+            if on_step and record.dataloader_idx != self.dataloader_idx:
+                continue
+            value = record.step_value() if on_step else record.epoch_value(self.reduce)
+            if value is None:
+                continue
+            if not record.graph:
+                value = value.detach()
+            name, written = record.names(on_step)
+            if record.logger:
+                log[written] = value
+            if self.training or (record.on_epoch and not on_step):
+                callback[name] = callback[written] = value
+            if record.prog_bar:
+                bar[written] = value
+        return callback, log, bar
+
+
+def measure_batch(batch: Any) -> tuple[int, tuple[Any, ...] | None]:
+    """(batch size, path to the tensor it was read from); strings count as one sample each."""
+    sizes: list[int] = []
+    first: tuple[Any, ...] | None = None
+    for path, tensor in tensor_paths(batch):
+        if first is None:
+            first = path
+        sizes.append(tensor.shape[0] if tensor.ndim else 1)
+    if not sizes:
+        if isinstance(batch, str):
+            return len(batch), None
+        raise MisconfigurationException(
+            "We could not infer the batch_size from the batch. Either simplify its structure or provide the "
+            "batch_size as `self.log(..., batch_size=batch_size)`."
+        )
+    if any(size != sizes[0] for size in sizes):
+        rank_zero_warn(
+            "Trying to infer the `batch_size` from an ambiguous collection. The batch size we found is "
+            f"{sizes[0]}. To avoid any miscalculations, use `self.log(..., batch_size=batch_size)`."
+        )
+    return sizes[0], first
+
+
+def _moments(fx: str, name: str, on_step: bool | None, on_epoch: bool | None) -> tuple[bool, bool]:
+    step_allowed, epoch_allowed, step_default, epoch_default = MOMENTS[fx]
+    chosen_step = step_default if on_step is None else on_step
+    chosen_epoch = epoch_default if on_epoch is None else on_epoch
+    if (chosen_step and not step_allowed) or (chosen_epoch and not epoch_allowed):
+        raise MisconfigurationException(
+            f"You can't `self.log({name}, on_step={chosen_step})` inside `{fx}`, must be one of (False,)."
+        )
+    return chosen_step, chosen_epoch
+
+
+def _reduction(name: str, given: Any) -> str:
+    text = given if isinstance(given, str) else getattr(given, "__name__", str(given))
+    text = {"avg": "mean"}.get(text.lower(), text.lower())
+    if text not in REDUCTIONS:
+        raise MisconfigurationException(
+            f"Only `self.log(..., reduce_fx={{mean,sum,min,max}})` are supported. If you need a custom reduction, "
+            f"please log a `torchmetrics.Metric` instance instead. Found for {name!r}: {given}"
+        )
+    return text
+
+
+def _is_metric(value: Any) -> bool:
+    return not isinstance(value, Tensor) and all(
+        callable(getattr(value, part, None)) for part in ("update", "compute", "reset")
+    )
+
+
+def _check_metric(module: LightningModule, name: str, metric: Any, attribute: str | None) -> None:
+    owned = any(child is metric for child in module.modules())
+    if not owned and attribute is None:
+        raise MisconfigurationException(
+            f"Could not find the `LightningModule` attribute for the metric logged as {name!r}: keep it as an "
+            "attribute of the module, or pass `metric_attribute`."
+        )
+
+
+def _scalar(name: str, value: Any) -> Any:
+    """A number or a 0-d tensor; ValueError for anything else."""
+    if isinstance(value, bool | int | float | np.number):
+        return float(value)
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise ValueError(
+                f"`self.log({name}, {value})` was called, but the tensor must have a single element. You can try doing "
+                f"`self.log({name}, {value}.mean())`"
+            )
+        return value.detach().clone().reshape(())
+    raise ValueError(f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot be logged")
+
+
+def _as_tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float32)
+
+
+def _at_least_float(values: Tensor) -> Tensor:
+    if values.dtype in (torch.float16, torch.bfloat16) or not values.is_floating_point():
+        return values.float()
+    return values
+
+
+def _stack(pending: list[Any]) -> Tensor:
+    """Numbers and 0-d tensors as one 1-d tensor of at least float32."""
+    if not any(isinstance(v, Tensor) for v in pending):
+        return torch.tensor(pending, dtype=torch.float32)
+    device = next(v.device for v in pending if isinstance(v, Tensor))
+    tensors = [v if isinstance(v, Tensor) and v.device == device else _as_tensor(v).to(device) for v in pending]
+    kinds = {t.dtype for t in tensors}
+    if len(kinds) > 1:
+        tensors = [_at_least_float(t) for t in tensors]
+    return _at_least_float(torch.stack(tensors))
+
+
+def _running_sum(total: Tensor | None, values: Tensor) -> Tensor:
+    """`total` plus each value in turn, rounded after each as a running sum is."""
+    if values.device.type != "cpu" or values.requires_grad:
+        summed = values.sum()
+        return summed if total is None else total + summed
+    array = values.numpy()
+    if total is not None:
+        array = np.concatenate([np.asarray([total.item()], dtype=array.dtype), array])
+    return torch.from_numpy(np.add.accumulate(array)[-1:].copy()).reshape(())

@@ -1,0 +1,31 @@
+"""Models and data that come with the engine: for first runs, for tables without code, and for tests."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+MODELS = {
+    "TabularMLP": "trainer_core.zoo.tabular",
+    "ImageCNN": "trainer_core.zoo.images",
+    "ResNet": "trainer_core.zoo.images",
+    "CharTransformer": "trainer_core.zoo.characters",
+    "Autoencoder": "trainer_core.zoo.autoencoder",
+}
+DATA = {
+    "Digits": "trainer_core.zoo.tables",
+    "BreastCancer": "trainer_core.zoo.tables",
+    "Diabetes": "trainer_core.zoo.tables",
+    "Wine": "trainer_core.zoo.tables",
+    "TinyText": "trainer_core.zoo.texts",
+    "CSVTable": "trainer_core.zoo.tables",
+    "TextFile": "trainer_core.zoo.texts",
+}
+__all__ = [*MODELS, *DATA]
+
+
+def __getattr__(name: str) -> Any:
+    home = {**MODELS, **DATA}.get(name)
+    if home is None:
+        raise AttributeError(f"the zoo has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(home), name)

@@ -1,0 +1,272 @@
+"""Tables as data: any CSV file, and four real data sets that come with the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from trainer_core.datamodule import LightningDataModule
+from trainer_core.describe import Range
+from trainer_core.errors import MisconfigurationException
+from trainer_core.zoo.facts import Facts
+from trainer_core.zoo.preprocess import Preprocess, guess_kind, is_missing, read_table, split_rows
+
+DATA = Path(__file__).parent / "data"
+
+
+class CSVTable(LightningDataModule):
+    """A CSV file: one row an example, one column the target.
+
+    Args:
+        path: The file.
+        target: Name of the column that is to be predicted.
+        task: Classes, or amounts.
+        numeric: Columns used as numbers; with categorical empty too, every column is used as it looks.
+        categorical: Columns used as categories.
+        val_fraction: Share of the rows kept for validation.
+        test_fraction: Share of the rows kept for a test at the end.
+        stratify: Split each class in the same shares.
+        split_seed: Which rows go where; the same seed gives the same split.
+        delimiter: What stands between two values.
+        encoding: How the file writes its letters.
+        batch_size: Rows in each step.
+        num_workers: Processes that prepare batches; 0 does it in the trainer, which is fastest for tables.
+    """
+
+    task: Any
+
+    def __init__(
+        self,
+        path: str,
+        target: str,
+        task: Literal["classification", "regression"] = "classification",
+        numeric: list[str] | None = None,
+        categorical: list[str] | None = None,
+        val_fraction: Annotated[float, Range(0.01, 0.9)] = 0.2,
+        test_fraction: Annotated[float, Range(0, 0.9)] = 0.0,
+        stratify: bool = True,
+        split_seed: Annotated[int, Range(0, 2**32 - 1)] = 0,
+        delimiter: str = ",",
+        encoding: str = "utf-8-sig",
+        batch_size: Annotated[int, Range(1, 1_000_000)] = 128,
+        num_workers: Annotated[int, Range(0, 64)] = 0,
+    ) -> None:
+        super().__init__()
+        self.path, self.target, self.task = path, target, task
+        self.numeric, self.categorical = list(numeric or []), list(categorical or [])
+        self.val_fraction, self.test_fraction = val_fraction, test_fraction
+        self.stratify, self.split_seed = stratify, split_seed
+        self.delimiter, self.encoding = delimiter, encoding
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.preprocess: Preprocess | None = None
+        self.facts: Facts | None = None
+        self._parts: dict[str, TensorDataset] = {}
+        self._rows: dict[str, Any] = {}
+
+    def setup(self, stage: str) -> None:
+        if self._parts:
+            return
+        columns = read_table(self.path, delimiter=self.delimiter, encoding=self.encoding)
+        if self.target not in columns:
+            raise MisconfigurationException(
+                f"target: there is no column {self.target!r}; the table has {', '.join(columns)}."
+            )
+        goal = columns.pop(self.target)
+        rows = np.array([i for i, v in enumerate(goal) if not is_missing(v)], dtype=np.int64)
+        if len(rows) < 4:
+            raise MisconfigurationException(
+                f"Only {len(rows)} rows have a value in {self.target!r}; at least 4 are needed."
+            )
+        words = [v.strip() for v in goal]
+        labels = words if self.task == "classification" and self.stratify else None
+        split = split_rows(
+            rows, labels, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed
+        )
+        self._prepare(columns, goal, split[0])
+        assert self.preprocess is not None
+        for name, part in zip(("train", "val", "test"), split, strict=True):
+            x = (
+                torch.from_numpy(self.preprocess.apply(columns, part))
+                if len(part)
+                else torch.empty(0, self.preprocess.width)
+            )
+            y = torch.from_numpy(self.preprocess.apply_target(goal, part))
+            self._parts[name] = TensorDataset(self._shaped(x), y)
+            self._rows[name] = part
+        self.facts = self._describe(self.preprocess)
+
+    def _prepare(self, columns: dict[str, list[str]], goal: list[str], train: Any) -> None:
+        if self.preprocess is not None:  # restored from a checkpoint
+            return
+        numeric, categorical = self.numeric, self.categorical
+        if not numeric and not categorical:
+            kinds = {name: guess_kind(values) for name, values in columns.items()}
+            numeric = [n for n, k in kinds.items() if k == "numeric"]
+            categorical = [n for n, k in kinds.items() if k == "categorical"]
+        unknown = [n for n in (*numeric, *categorical) if n not in columns]
+        if unknown:
+            raise MisconfigurationException(
+                f"There is no column {', '.join(unknown)}; the table has {', '.join(columns)}."
+            )
+        if not numeric and not categorical:
+            raise MisconfigurationException("No column is left to learn from besides the target.")
+        made = Preprocess(numeric=list(numeric), categorical=list(categorical), target=self.target)
+        made.fit(columns, train)
+        made.fit_target(goal, train, self.task)
+        if made.classes is not None and len(made.classes) < 2:
+            raise MisconfigurationException(f"{self.target!r} has one value only; there is nothing to tell apart.")
+        self.preprocess = made
+
+    def _shaped(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    def input_in_words(self, position: int, x: torch.Tensor) -> dict[str, Any] | None:
+        """The row at a position of the validation split: its number in the file (from 1) and its columns as text."""
+        if self.preprocess is None or "val" not in self._rows:
+            return None
+        return {"row": int(self._rows["val"][position]) + 1, "values": self.preprocess.in_words(x.tolist())}
+
+    def _describe(self, made: Preprocess) -> Facts:
+        return Facts(
+            task=self.task,
+            input="table",
+            in_features=made.width,
+            classes=len(made.classes) if made.classes is not None else None,
+            class_names=tuple(made.classes or ()),
+            target_scale=(made.target_mean, made.target_scale),
+        )
+
+    def _loader(self, part: str, shuffle: bool = False) -> DataLoader[Any]:
+        return DataLoader(
+            self._parts[part],
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self._loader("test" if len(self._parts["test"]) else "val")
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        return self.test_dataloader()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"preprocess": self.preprocess.state()} if self.preprocess is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "preprocess" in state_dict and not self._parts:
+            self.preprocess = Preprocess.from_state(state_dict["preprocess"])
+
+
+class _Shipped(CSVTable):
+    """A data set of the zoo: a CSV of `data/` with its own target and task."""
+
+    file = ""
+    column = ""
+    kind: Literal["classification", "regression"] = "classification"
+
+    def __init__(
+        self,
+        batch_size: Annotated[int, Range(1, 100_000)] = 64,
+        val_fraction: Annotated[float, Range(0.01, 0.9)] = 0.2,
+        split_seed: Annotated[int, Range(0, 2**32 - 1)] = 0,
+        num_workers: Annotated[int, Range(0, 64)] = 0,
+    ) -> None:
+        super().__init__(
+            path=str(DATA / self.file),
+            target=self.column,
+            task=self.kind,
+            val_fraction=val_fraction,
+            split_seed=split_seed,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+
+
+class Digits(_Shipped):
+    """1,797 handwritten digits as grey images of 8 by 8 pixels, ten classes.
+
+    Args:
+        batch_size: Images in each step.
+        val_fraction: Share of the images kept for validation.
+        split_seed: Which images go where; the same seed gives the same split.
+        num_workers: Processes that prepare batches; 0 does it in the trainer.
+    """
+
+    task = ("classification",)
+    input = "image"
+    file, column = "digits.csv.gz", "digit"
+
+    def _prepare(self, columns: dict[str, list[str]], goal: list[str], train: Any) -> None:
+        if self.preprocess is None:
+            names = list(columns)
+            made = Preprocess(numeric=names, target=self.target)
+            made.means, made.scales = dict.fromkeys(names, 8.0), dict.fromkeys(names, 8.0)  # pixels are 0 to 16
+            made.fit_target(goal, train, "classification")
+            self.preprocess = made
+
+    def _shaped(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(-1, 1, 8, 8)
+
+    def input_in_words(self, position: int, x: torch.Tensor) -> dict[str, Any] | None:
+        return None  # the image says more
+
+    def _describe(self, made: Preprocess) -> Facts:
+        names = tuple(made.classes or ())
+        return Facts("classification", "image", in_features=64, shape=(1, 8, 8), classes=10, class_names=names)
+
+
+class BreastCancer(_Shipped):
+    """569 tumours described by 30 measurements: benign or malignant.
+
+    Args:
+        batch_size: Rows in each step.
+        val_fraction: Share of the rows kept for validation.
+        split_seed: Which rows go where; the same seed gives the same split.
+        num_workers: Processes that prepare batches; 0 does it in the trainer.
+    """
+
+    task = ("classification",)
+    input = "table"
+    file, column = "breast_cancer.csv.gz", "diagnosis"
+
+
+class Wine(_Shipped):
+    """178 wines described by 13 chemical measurements: three cultivars.
+
+    Args:
+        batch_size: Rows in each step.
+        val_fraction: Share of the rows kept for validation.
+        split_seed: Which rows go where; the same seed gives the same split.
+        num_workers: Processes that prepare batches; 0 does it in the trainer.
+    """
+
+    task = ("classification",)
+    input = "table"
+    file, column = "wine.csv.gz", "cultivar"
+
+
+class Diabetes(_Shipped):
+    """442 patients described by ten measurements: progression of the disease after a year.
+
+    Args:
+        batch_size: Rows in each step.
+        val_fraction: Share of the rows kept for validation.
+        split_seed: Which rows go where; the same seed gives the same split.
+        num_workers: Processes that prepare batches; 0 does it in the trainer.
+    """
+
+    task = ("regression",)
+    input = "table"
+    file, column, kind = "diabetes.csv.gz", "progression", "regression"
