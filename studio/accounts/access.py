@@ -1,0 +1,102 @@
+"""Who may do what: one helper through which every view and consumer gets its objects."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.db.models import Manager, Model, QuerySet
+from django.http import Http404
+
+from studio.accounts.models import Membership, Project, Role, Team, User
+
+M = TypeVar("M", bound=Model)
+_OWNERS = ("run", "model", "dataset")
+
+
+def get_for(user: User | AnonymousUser, queryset: QuerySet[M] | Manager[M], pk: Any, role: Role = Role.VIEWER) -> M:
+    """The object of a `visible_to` queryset: 404 if the user cannot see it, 403 if the role is too low.
+
+    Built-in objects (no project) can be read by everybody who is signed in, and changed by nobody. Two queries, and
+    one for each step from the object to its project that the queryset did not select.
+    """
+    if not user.is_authenticated:
+        raise Http404
+    try:
+        found = queryset.visible_to(user).filter(pk=pk).first()  # type: ignore[union-attr]
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Http404 from error
+    if found is None:
+        raise Http404
+    membership = membership_for(user, found)
+    if membership is None:
+        if _place_of(found) is not None:
+            raise Http404  # the last membership ended between the two queries
+        if Role(role) is not Role.VIEWER:
+            raise PermissionDenied
+    elif Role(membership.role).rank < Role(role).rank:
+        raise PermissionDenied
+    return found
+
+
+def require(user: User | AnonymousUser, found: Model, role: Role) -> Role:
+    """The user's role in the object's team: Http404 for somebody outside of it, PermissionDenied for too low a role."""
+    has = role_in(user, found)
+    if has is None:
+        raise Http404
+    if has.rank < Role(role).rank:
+        raise PermissionDenied
+    return has
+
+
+def role_in(user: User | AnonymousUser, found: Model) -> Role | None:
+    """The user's role in the team of a team, a project or anything inside one."""
+    membership = membership_for(user, found)
+    return Role(membership.role) if membership else None
+
+
+def can(user: User | AnonymousUser, found: Model, role: Role) -> bool:
+    """Whether a page should offer what needs this role."""
+    has = role_in(user, found)
+    return has is not None and has.rank >= Role(role).rank
+
+
+def may_run_code(user: User | AnonymousUser, found: Model) -> bool:
+    """Whether the user may register code, which workers then execute: administrators, and whom they allowed it."""
+    membership = membership_for(user, found)
+    return membership is not None and (membership.role == Role.ADMIN or membership.may_run_code)
+
+
+def membership_for(user: User | AnonymousUser, found: Model) -> Membership | None:
+    """One query; None for nobody, for somebody outside the team, and for what belongs to no team."""
+    place = _place_of(found)
+    if not user.is_authenticated or place is None:
+        return None
+    return Membership.objects.filter(user=user, **place).first()
+
+
+def project_of(found: Any) -> Project | None:
+    """The project that an object belongs to, None for a built-in one."""
+    if isinstance(found, Project):
+        return found
+    if hasattr(found, "project_id"):
+        return found.project
+    for name in _OWNERS:
+        if hasattr(found, f"{name}_id"):
+            return project_of(getattr(found, name))
+    raise TypeError(f"{type(found).__name__} belongs to no project")
+
+
+def _place_of(found: Any) -> dict[str, int] | None:
+    """What selects the memberships of the object's team, without reading its project; None for a built-in one."""
+    if isinstance(found, Team):
+        return {"team_id": found.pk}
+    if hasattr(found, "team_id"):
+        return {"team_id": found.team_id}
+    if hasattr(found, "project_id"):
+        return None if found.project_id is None else {"team__projects": found.project_id}
+    for name in _OWNERS:
+        if hasattr(found, f"{name}_id"):
+            return _place_of(getattr(found, name))
+    raise TypeError(f"{type(found).__name__} belongs to no team")

@@ -1,0 +1,230 @@
+"""People, teams, projects and what proves who somebody is: Team → Project → everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
+
+
+class User(AbstractUser):
+    """A person; the first one is made by the log-in link that `up` prints."""
+
+    class Theme(models.TextChoices):
+        SYSTEM = "system"
+        LIGHT = "light"
+        DARK = "dark"
+
+    theme = models.CharField(max_length=8, choices=Theme, default=Theme.SYSTEM)
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+
+class TeamQuerySet(models.QuerySet["Team"]):
+    def visible_to(self, user: User) -> TeamQuerySet:
+        return self.filter(memberships__user=user)
+
+
+class Team(models.Model):
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(max_length=80)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [models.UniqueConstraint(fields=["slug"], name="team_slug_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    """What a member may do; each includes the ones before it."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+    @classmethod
+    def at_least(cls, role: Role) -> list[Role]:
+        return [r for r in cls if r.rank >= cls(role).rank]
+
+
+class OfTeamQuerySet(models.QuerySet[Any]):
+    """Rows with a `team`: seen by its members."""
+
+    def visible_to(self, user: User) -> OfTeamQuerySet:
+        return self.filter(team__memberships__user=user)
+
+
+class Membership(models.Model):
+    team = models.ForeignKey(Team, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=8, choices=Role, default=Role.VIEWER)
+    may_run_code = models.BooleanField(default=False, help_text="may register code that workers execute")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OfTeamQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "user"], name="membership_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}: {self.role}"
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def visible_to(self, user: User) -> ProjectQuerySet:
+        return self.filter(team__memberships__user=user)
+
+    def active(self) -> ProjectQuerySet:
+        return self.filter(archived_at__isnull=True)
+
+
+class Project(models.Model):
+    team = models.ForeignKey(Team, models.CASCADE, related_name="projects")
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(max_length=80)
+    description = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now())
+    archived_at = models.DateTimeField(null=True, blank=True)
+    next_run_number = models.PositiveIntegerField(default=1)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "slug"], name="project_slug_unique")]
+        ordering = ["name", "pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiToken(models.Model):
+    """A named key for REST and the SDK: only the sha256 of it is kept."""
+
+    class Scope(models.TextChoices):
+        READ = "read"
+        WRITE = "write"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64)
+    scope = models.CharField(max_length=8, choices=Scope, default=Scope.WRITE)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest"], name="api_token_digest_unique")]
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def is_usable(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class LoginLink(models.Model):
+    """A one-time link into the studio; without a user it makes the first administrator."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True)
+    digest = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest"], name="login_link_digest_unique")]
+
+    def __str__(self) -> str:
+        return f"log-in link {self.pk}"
+
+
+class Invite(models.Model):
+    """A one-time link into a team; who opens it signs in or makes an account."""
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="invites")
+    role = models.CharField(max_length=8, choices=Role, default=Role.VIEWER)
+    digest = models.CharField(max_length=64)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+    used_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    objects = OfTeamQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest"], name="invite_digest_unique")]
+        ordering = ["-created_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"invite {self.pk} to {self.team} as {self.role}"
+
+
+class LoginTries(models.Model):
+    """How often somebody tried to log in within a window; counted before any password is hashed."""
+
+    key = models.CharField(max_length=64)
+    count = models.PositiveIntegerField(default=1)
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key"], name="login_tries_key_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.count} tries until {self.ends_at}"
+
+
+class RequestKey(models.Model):
+    """A key under which a program asked for something to be made, so that asking twice makes one."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64, help_text="sha256 of what was asked")
+    object_id = models.CharField(max_length=64, blank=True, default="", help_text="what was made; empty until it is")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="request_key_unique")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class AuditEntry(models.Model):
+    """Who did what to which object; only ever added."""
+
+    at = models.DateTimeField(db_default=Now())
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    team = models.ForeignKey(Team, models.SET_NULL, null=True, blank=True)
+    action = models.CharField(max_length=64)
+    object_type = models.CharField(max_length=64, blank=True, default="")
+    object_id = models.CharField(max_length=64, blank=True, default="")
+    detail = models.JSONField(default=dict, blank=True)
+
+    objects = OfTeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["team", "-at"], name="audit_team_at")]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"

@@ -1,0 +1,53 @@
+"""The first page: the way to a first run, then what runs, ran and works. It needs all apps, so it stands above them."""
+
+from __future__ import annotations
+
+from typing import cast
+from urllib.parse import urlencode
+
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from studio.accounts.models import Project, Role, User
+from studio.registry.models import DatasetVersion, ModelVersion
+from studio.runs.models import Run
+from studio.runs.register import online
+
+MOST_RUNS, MOST_PROJECTS, MOST_WORKERS = 10, 12, 50
+EXAMPLE_MODEL, EXAMPLE_DATASET = "ImageCNN", "Digits"  # classes of the zoo
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    user = cast(User, request.user)
+    runs = list(Run.objects.visible_to(user).for_list().order_by("-created_at", "-pk")[:MOST_RUNS])
+    projects = list(Project.objects.visible_to(user).active().select_related("team")[:MOST_PROJECTS])
+    held = Run.objects.held().filter(worker=OuterRef("pk"))
+    workers = online().annotate(is_busy=Exists(held))
+    start_in = _first_project_to_start_in(user)
+    context = {
+        "runs": runs,
+        "projects": projects,
+        "workers": workers[:MOST_WORKERS],
+        "start_in": start_in,
+        "example_url": example_url(start_in) if start_in and not runs else None,
+    }
+    return render(request, "home/home.html", context)
+
+
+def example_url(project: Project) -> str | None:
+    """The form of a new run with the built-in digits chosen; None while they are not registered."""
+    model = ModelVersion.objects.filter(model__project=None, ref=EXAMPLE_MODEL).ready().first()
+    dataset = DatasetVersion.objects.filter(dataset__project=None, ref=EXAMPLE_DATASET).ready().first()
+    if model is None or dataset is None:
+        return None
+    query = urlencode({"model": model.pk, "dataset": dataset.pk})
+    return f"{reverse('run-create', args=[project.pk])}?{query}"
+
+
+def _first_project_to_start_in(user: User) -> Project | None:
+    roles = {"team__memberships__user": user, "team__memberships__role__in": Role.at_least(Role.EDITOR)}
+    return Project.objects.active().filter(**roles).order_by("pk").first()
