@@ -1,0 +1,212 @@
+"""Forms of models and datasets; what they accept beyond shape is decided by the domain functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from studio.registry.choices import Choices, problems, suggest
+from studio.registry.errors import RegistryError
+from studio.registry.publish import MAX_CODE_BYTES
+
+USES = [("number", "Number"), ("category", "Category"), ("ignore", "Leave out")]
+AUTO = ("", "As the target suggests")
+
+
+def _mono(rows: int, placeholder: str) -> forms.Textarea:
+    attrs = {"rows": rows, "class": "code-input", "spellcheck": "false", "placeholder": placeholder}
+    return forms.Textarea(attrs=attrs)
+
+
+class NamedForm(forms.Form):
+    name = forms.CharField(label="Name", max_length=200, strip=True, required=False)
+    note = forms.CharField(
+        label="Note",
+        required=False,
+        max_length=10_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="What is different in this version, for those who read it later.",
+    )
+
+    def refuse(self, error: RegistryError) -> None:
+        """Show what a domain function refused at its field."""
+        self.add_error(error.field if error.field in self.fields else None, error.text)
+
+
+class CodeForm(NamedForm):
+    """A .py file, or its text."""
+
+    file = forms.FileField(
+        label="Python file",
+        required=False,
+        widget=forms.ClearableFileInput(attrs={"accept": ".py,text/x-python"}),
+        help_text="A .py file, or paste its text below.",
+    )
+    code = forms.CharField(label="Code", required=False, strip=False)
+    class_name = forms.CharField(
+        label="Class",
+        required=False,
+        max_length=100,
+        help_text="Only if the file holds several; left empty, you are asked after the inspection.",
+    )
+    field_order = ["name", "file", "code", "class_name", "note"]
+
+    def __init__(self, *args: Any, what: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].widget = _mono(18, f"import torch\n\nclass My{what}(L.Lightning{what}):\n    …")
+
+    def clean(self) -> dict[str, Any]:
+        """`code` and `filename`, from the file if one was chosen."""
+        data = super().clean() or {}
+        file: Any = data.get("file")
+        data["filename"] = ""
+        if file is not None:
+            data["filename"] = file.name
+            raw = file.read(MAX_CODE_BYTES + 1)
+            try:
+                data["code"] = raw.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                self.add_error("file", "The file is not text in UTF-8.")
+        return data
+
+
+class PackageForm(NamedForm):
+    path = forms.CharField(
+        label="Class",
+        max_length=200,
+        widget=forms.TextInput(attrs={"placeholder": "mylib.models:Net", "class": "font-monospace"}),
+        help_text="A LightningModule of a package that is installed where the workers run.",
+    )
+    field_order = ["name", "path", "note"]
+
+
+class TableForm(NamedForm):
+    """A file (in chunks by script, or plain up to 16 MB) or pasted text."""
+
+    upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    file = forms.FileField(label="File", required=False)
+    text = forms.CharField(
+        label="Or paste it",
+        required=False,
+        strip=False,
+        widget=_mono(6, "height,width,kind\n1.2,3.4,a\n2.3,4.5,b"),
+    )
+    field_order = ["name", "file", "upload", "text", "note"]
+
+    def clean(self) -> dict[str, Any]:
+        """`source` is what the domain function takes: upload id, or bytes with a filename."""
+        data = super().clean() or {}
+        file: Any = data.get("file")
+        text: str = data.get("text") or ""
+        data["source"], data["filename"] = {}, ""
+        if data.get("upload"):
+            return data
+        if file is not None:
+            data["source"], data["filename"] = {"data": file.read()}, file.name
+        elif text.strip():
+            data["source"] = {"data": text.replace("\r\n", "\n").encode("utf-8", "replace")}
+        elif not self.errors:
+            self.add_error("file", "Choose a file, or paste its text.")
+        return data
+
+
+class ChoicesForm(forms.Form):
+    """The wizard's decisions about a table; its fields follow the columns."""
+
+    target = forms.ChoiceField(label="Target", help_text="The column that the model learns to predict.")
+    task = forms.ChoiceField(
+        label="Task",
+        required=False,
+        choices=[
+            AUTO,
+            ("classification", "Classification: one of several classes"),
+            ("regression", "Regression: a number"),
+        ],
+    )
+    split = forms.ChoiceField(
+        label="Split",
+        required=False,
+        choices=[AUTO, ("shuffled", "Shuffled"), ("stratified", "Stratified: each class spread evenly")],
+    )
+    val_fraction = forms.FloatField(
+        label="Validation share",
+        initial=0.2,
+        widget=forms.NumberInput(attrs={"step": "0.01", "min": "0", "max": "0.9"}),
+        help_text="Rows kept back to see how well it works on what it has not learned from.",
+    )
+    test_fraction = forms.FloatField(
+        label="Test share", initial=0.0, widget=forms.NumberInput(attrs={"step": "0.01", "min": "0", "max": "0.9"})
+    )
+    seed = forms.IntegerField(label="Seed of the split", initial=0, help_text="The same seed gives the same parts.")
+    drop_missing_target = forms.BooleanField(label="Leave out rows without a target", required=False)
+
+    def __init__(self, data: Any = None, *, schema: dict[str, Any], known: dict[str, Any] | None = None) -> None:
+        self.schema, self.columns = schema, schema["columns"]
+        guess = suggest(schema, known)
+        initial = {**guess.to_dict(), "task": "", "split": ""}
+        if known:
+            initial |= {"task": guess.task, "split": guess.split}
+        super().__init__(data, initial=initial)
+        target = self.fields["target"]
+        assert isinstance(target, forms.ChoiceField)
+        target.choices = [(c["name"], c["name"]) for c in self.columns]
+        defaults = suggest(schema).uses
+        for number, column in enumerate(self.columns):
+            name = column["name"]
+            self.fields[f"use_{number}"] = forms.ChoiceField(
+                label=f"Use of {name}",
+                choices=USES,
+                initial=guess.uses.get(name) or defaults.get(name) or ("number" if "mean" in column else "category"),
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """`choices` holds the checked Choices."""
+        data = super().clean() or {}
+        if self.errors:
+            return data
+        uses = {c["name"]: data[f"use_{n}"] for n, c in enumerate(self.columns) if c["name"] != data["target"]}
+        wanted = {
+            name: data[name] for name in ("target", "val_fraction", "test_fraction", "seed", "drop_missing_target")
+        }
+        wanted |= {name: data[name] for name in ("task", "split") if data[name]}
+        choices = suggest(self.schema, {**wanted, "uses": uses})
+        for field, text in problems(self.schema, choices).items():
+            self.add_error(self._field_of(field), text)
+        data["choices"] = choices
+        return data
+
+    @property
+    def rows(self) -> list[tuple[dict[str, Any], forms.BoundField]]:
+        """Each column with its field, for the table of the page."""
+        return [(column, self[f"use_{number}"]) for number, column in enumerate(self.columns)]
+
+    @property
+    def checked(self) -> Choices:
+        return self.cleaned_data["choices"]
+
+    def _field_of(self, problem: str) -> str | None:
+        if problem.startswith("use:"):
+            name = problem.removeprefix("use:")
+            return next(f"use_{n}" for n, c in enumerate(self.columns) if c["name"] == name)
+        return problem if problem in self.fields else None
+
+
+class ClassForm(forms.Form):
+    class_name = forms.ChoiceField(label="Class", widget=forms.RadioSelect)
+
+    def __init__(self, data: Any = None, *, classes: list[dict[str, Any]]) -> None:
+        super().__init__(data)
+        field = self.fields["class_name"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(c["name"], c["name"]) for c in classes]
+
+
+class NoteForm(forms.Form):
+    note = forms.CharField(required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}))
+
+
+class BeginUploadForm(forms.Form):
+    filename = forms.CharField(max_length=255)
+    size_bytes = forms.IntegerField(min_value=0)
+    sha256 = forms.CharField(max_length=64, required=False)

@@ -1,0 +1,153 @@
+"""One pass over a CSV: its columns with types and statistics, its first rows, or all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studio.registry.tables.columns import Column
+from studio.registry.tables.reading import (
+    Dialect,
+    TableError,
+    check_header,
+    latin_1_notice,
+    open_text,
+    read_rows,
+    sniff,
+)
+
+BATCH_ROWS = 2048
+PREVIEW_ROWS = 50
+PREVIEW_CHARS = 200
+SHOWN_RAGGED = 5
+MAX_ROWS = 100_000_000
+# Different values that are counted exactly: of one column, and of all together, which bounds the memory.
+MIN_KEYS, MAX_KEYS, ALL_KEYS = 200, 10_000, 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What was found: `columns` as `Column.describe` gives them, `preview` the first rows as text."""
+
+    dialect: Dialect
+    rows: int
+    columns: list[dict[str, Any]]
+    preview: list[list[str]]
+    notices: list[str]
+
+    def schema(self) -> dict[str, Any]:
+        """JSON-ready, as kept in `DatasetVersion.schema`."""
+        return {
+            "rows": self.rows,
+            "encoding": self.dialect.encoding,
+            "delimiter": self.dialect.delimiter,
+            "notices": self.notices,
+            "columns": self.columns,
+        }
+
+
+def inspect_csv(path: str | Path, *, progress: Callable[[int], None] = lambda _: None) -> Table:
+    """Read the whole file once; TableError, in words, if it cannot be a dataset. `progress` gets the bytes read.
+
+    About 0.35 s for 54,000 rows of 10 columns; memory does not grow with the rows.
+    """
+    dialect = sniff(path)
+    try:
+        return _read(path, dialect, progress)
+    except UnicodeDecodeError:
+        with open(path, "rb") as file:
+            line = next(i for i, line in enumerate(file, 1) if not _is_utf_8(line))
+        return _read(path, Dialect("latin-1", dialect.delimiter, (latin_1_notice(line),)), progress)
+
+
+@dataclass(slots=True)
+class _Ragged:
+    """Rows with another number of cells than the header."""
+
+    width: int
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, line: int, cells: int) -> None:
+        self.count += 1
+        if len(self.shown) < SHOWN_RAGGED:
+            self.shown.append(f"line {line:,} has {cells:,}")
+
+    def error(self, rows: int) -> TableError:
+        does = "does" if self.count == 1 else "do"
+        more = ", …" if self.count > len(self.shown) else ""
+        text = (
+            f"{self.count:,} of {rows:,} rows {does} not have {self.width:,} cells as line 1 has: "
+            f"{', '.join(self.shown)}{more}."
+        )
+        line = int(self.shown[0].split()[1].replace(",", ""))
+        return TableError(text, line=line, hint="Put values that hold the separator in quotes, or mend those lines.")
+
+
+def _read(path: str | Path, dialect: Dialect, progress: Callable[[int], None]) -> Table:
+    preview: list[list[str]] = []
+    with open_text(path, dialect) as file:
+        rows = read_rows(file, dialect)
+        try:
+            _, header = next(rows)
+        except StopIteration:
+            raise TableError("The file holds blank lines only.", hint="Line 1 has to hold column names.") from None
+        check_header(header)
+        width = len(header)
+        keys = max(MIN_KEYS, min(MAX_KEYS, ALL_KEYS // width))
+        columns = [Column(name.strip(), sample=keys, keys=keys) for name in header]
+        ragged, batch, count = _Ragged(width), [], 0
+        for line, row in rows:
+            count += 1
+            if len(row) != width:
+                ragged.add(line, len(row))
+                continue
+            batch.append(row)
+            if len(batch) == BATCH_ROWS:
+                _add(columns, batch, preview, count)
+                batch = []
+                progress(file.buffer.tell())
+            if count > MAX_ROWS:
+                raise TableError(f"The file has more than {MAX_ROWS:,} rows.")
+        _add(columns, batch, preview, count)
+    if count == 0:
+        raise TableError("The file has column names but no rows.", hint="Line 2 and on have to hold the data.")
+    if ragged.count:
+        raise ragged.error(count)
+    notices = [*dialect.notices, *_header_notices(header)]
+    return Table(dialect, count, [c.describe() for c in columns], preview, notices)
+
+
+def _add(columns: list[Column], batch: list[list[str]], preview: list[list[str]], last_row: int) -> None:
+    if not batch:
+        return
+    if len(preview) < PREVIEW_ROWS:
+        preview += [[cell[:PREVIEW_CHARS] for cell in row] for row in batch[: PREVIEW_ROWS - len(preview)]]
+    first_row = last_row - len(batch) + 1
+    for column, cells in zip(columns, zip(*batch, strict=True), strict=True):
+        column.add(cells, first_row)
+
+
+def _header_notices(header: list[str]) -> list[str]:
+    if not all(_is_number(name) for name in header):
+        return []
+    shown = ", ".join(name.strip() for name in header[:4])
+    return [f"Line 1 was read as column names, but looks like data ({shown}). If it is, add a line of names above it."]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_utf_8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,190 @@
+"""Reading a CSV in bounded memory: how it is encoded and separated, and its rows, or why it cannot be read, in words."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import os
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+HEAD_BYTES = 256 << 10
+MAX_LINE_CHARS = 4 << 20
+MAX_CELL_CHARS = 128 << 10
+MAX_COLUMNS = 1000
+MAX_NAME_CHARS = 200
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+# What a file of another kind begins with, and what to do with it.
+KINDS = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook; open it and save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save the sheet as CSV",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"PAR1": "a Parquet file; save it as CSV",
+    b"%PDF": "a PDF; a CSV is plain text",
+    b"\x89PNG": "a PNG image; a CSV is plain text",
+    b"\xff\xd8\xff": "a JPEG image; a CSV is plain text",
+    b"\x7fELF": "a program; a CSV is plain text",
+    b"SQLite format 3": "an SQLite database; export the table as CSV",
+    b"\xff\xfe": "text in UTF-16; save it as UTF-8",
+    b"\xfe\xff": "text in UTF-16; save it as UTF-8",
+}
+_PLAIN_CONTROL = b"\t\n\r\f\x1b"
+_CONTROL = bytes(b for b in range(32) if b not in _PLAIN_CONTROL)
+
+
+class TableError(Exception):
+    """Why a file cannot become a dataset: the text says what is wrong, where, and what to do."""
+
+    def __init__(self, text: str, *, line: int | None = None, hint: str = "") -> None:
+        self.text, self.line, self.hint = text, line, hint
+        super().__init__(f"{text} {hint}" if hint else text)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a file is written; `notices` tell what was assumed."""
+
+    encoding: str
+    delimiter: str
+    notices: tuple[str, ...] = ()
+
+
+def sniff(path: str | Path) -> Dialect:
+    """Encoding and separator from the first 256 KB; TableError for what is no text."""
+    head = read_head(path)
+    encoding, notices = encoding_of(head)
+    text = codecs.getincrementaldecoder(encoding)().decode(head)
+    if len(head) == HEAD_BYTES and "\n" in text:
+        text = text[: text.rindex("\n") + 1]
+    return Dialect(encoding, _delimiter_of(text), notices)
+
+
+def read_head(path: str | Path) -> bytes:
+    """The first 256 KB; TableError for a file of 0 bytes or one that is no text."""
+    size = os.path.getsize(path)
+    if size == 0:
+        raise TableError("The file is empty: it has 0 bytes.", hint="Check that it was saved before it was uploaded.")
+    with open(path, "rb") as file:
+        head = file.read(HEAD_BYTES)
+    for start, words in KINDS.items():
+        if head.startswith(start):
+            raise TableError(f"This is {words}.")
+    if (at := head.find(b"\0")) >= 0:
+        raise _nul_error(head.count(b"\n", 0, at) + 1)
+    if len(head.translate(None, _CONTROL)) < 0.99 * len(head):
+        raise TableError("This is not a text file: it is full of control characters.", hint="Save the data as CSV.")
+    return head
+
+
+def encoding_of(head: bytes) -> tuple[str, tuple[str, ...]]:
+    """(encoding, notices): UTF-8 with or without a mark, else Latin-1, which reads anything."""
+    if head.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig", ()
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError as error:
+        return "latin-1", (latin_1_notice(head.count(b"\n", 0, error.start) + 1),)
+    return "utf-8", ()
+
+
+def latin_1_notice(line: int) -> str:
+    return f"The file is not UTF-8 (line {line:,}), so it was read as Latin-1. If letters look wrong, save it as UTF-8."
+
+
+def open_text(path: str | Path, dialect: Dialect) -> TextIO:
+    return open(path, encoding=dialect.encoding, newline="")
+
+
+def read_rows(file: TextIO, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """(number of the line it begins on, cells) of each row that is not blank; the header is the first.
+
+    TableError for a NUL, an endless line or cell; UnicodeDecodeError where the encoding does not hold.
+    """
+    reader = csv.reader(_lines(file), delimiter=dialect.delimiter)
+    line = 1
+    try:
+        for row in reader:
+            if row:
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        if "field larger" not in str(error):
+            raise TableError(f"The row at line {line:,} cannot be read: {error}.", line=line) from error
+        text = f"The row at line {line:,} has a cell of more than {MAX_CELL_CHARS:,} characters."
+        raise TableError(text, line=line, hint='Most often a quote (") is opened there and never closed.') from error
+
+
+def check_header(names: list[str]) -> None:
+    """TableError for names that are missing, twice there, too long, too many or alone."""
+    if len(names) > MAX_COLUMNS:
+        raise TableError(f"The file has {len(names):,} columns; at most {MAX_COLUMNS:,} are read.")
+    if len(names) < 2:
+        hint = "A table needs a target and at least one other column, separated by commas, semicolons, tabs or bars."
+        raise TableError(f"Line 1 has one column only: {_short(names[0])}.", line=1, hint=hint)
+    empty = [str(i) for i, name in enumerate(names, 1) if not name.strip()]
+    if empty == ["1"]:
+        hint = "If it holds row numbers, save the table without them (in pandas: index=False)."
+        raise TableError("The first column has no name in line 1.", line=1, hint=hint)
+    if empty:
+        which = f"Column {empty[0]} has" if len(empty) == 1 else f"Columns {', '.join(empty[:8])} have"
+        hint = "A separator at the end of each line makes such a column; else give it a name."
+        raise TableError(f"{which} no name in line 1.", line=1, hint=hint)
+    seen: dict[str, int] = {}
+    for number, name in enumerate((n.strip() for n in names), 1):
+        if name in seen:
+            text = f"Two columns are called {_short(name)} in line 1: number {seen[name]} and number {number}."
+            raise TableError(text, line=1, hint="Each column needs a name of its own.")
+        if len(name) > MAX_NAME_CHARS:
+            raise TableError(f"The name of column {number} is longer than {MAX_NAME_CHARS} characters.", line=1)
+        if not name.isprintable():
+            raise TableError(f"The name of column {number} has characters that cannot be shown.", line=1)
+        seen[name] = number
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    number = 0
+    while line := file.readline(MAX_LINE_CHARS):
+        number += 1
+        if "\0" in line:
+            raise _nul_error(number)
+        if len(line) == MAX_LINE_CHARS and line[-1] not in "\r\n":
+            text = f"Line {number:,} is longer than {MAX_LINE_CHARS:,} characters."
+            raise TableError(text, line=number, hint="Each row of a CSV is a line of its own.")
+        yield line
+
+
+def _delimiter_of(text: str) -> str:
+    """The separator whose rows agree best with the first row; a comma if none parts the first row."""
+    best, best_score = ",", (0.0, 0)
+    for delimiter in DELIMITERS:
+        widths: list[int] = []
+        try:
+            for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+                if row:
+                    widths.append(len(row))
+                if len(widths) == 100:
+                    break
+        except csv.Error:
+            pass
+        if not widths or widths[0] < 2:
+            continue
+        score = (round(widths.count(widths[0]) / len(widths), 2), widths[0])
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _nul_error(line: int) -> TableError:
+    return TableError(
+        f"Line {line:,} holds a NUL byte, so this is not plain text.", line=line, hint="Save the data as CSV in UTF-8."
+    )
+
+
+def _short(text: str, limit: int = 60) -> str:
+    text = "".join(c if c in string.printable[:95] or c.isprintable() else "·" for c in text.strip())
+    return f"“{text[:limit]}…”" if len(text) > limit else f"“{text}”"

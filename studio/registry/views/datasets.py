@@ -1,0 +1,230 @@
+"""Pages of datasets: list, new, the wizard for a table, one dataset, one version with its preview and statistics."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from studio.accounts.access import get_for
+from studio.accounts.models import Project, Role, User
+from studio.registry.choices import choose
+from studio.registry.code_lines import code_lines
+from studio.registry.errors import RegistryError
+from studio.registry.forms import ChoicesForm, ClassForm, CodeForm, NoteForm, TableForm
+from studio.registry.models import Dataset, DatasetVersion, Upload, VersionState
+from studio.registry.publish import (
+    archive_entry,
+    choose_class,
+    create_dataset_from_code,
+    create_dataset_from_csv,
+    create_dataset_from_text,
+    version_with_other_choices,
+)
+from studio.registry.refs import form_options, in_words
+from studio.registry.tables.drawing import class_bars, drawn_columns
+from studio.registry.versions import edit_note, inspect_again
+from studio.registry.views.common import (
+    PAGE_SIZE,
+    SHOWN_RUNS,
+    attach_newest,
+    may_edit,
+    needs_code_right,
+    project_in_view,
+    start_projects,
+    with_newest,
+)
+
+SOURCES = ("csv", "text", "code")
+
+
+@require_GET
+def dataset_list(request: HttpRequest, project_pk: int) -> HttpResponse:
+    project = get_for(request.user, Project.objects.select_related("team"), project_pk)
+    entries = Dataset.objects.filter(project=project, archived_at__isnull="archived" not in request.GET)
+    page = Paginator(with_newest(entries, DatasetVersion), PAGE_SIZE).get_page(request.GET.get("page"))
+    built_in = list(with_newest(Dataset.objects.filter(project__isnull=True, archived_at__isnull=True), DatasetVersion))
+    attach_newest([*page, *built_in], DatasetVersion)
+    context = {"project": project, "page": page, "built_in": built_in, "editable": may_edit(request, project)}
+    return render(request, "registry/dataset_list.html", {**context, "archived": "archived" in request.GET})
+
+
+@require_http_methods(["GET", "POST"])
+def dataset_create(request: HttpRequest, project_pk: int) -> HttpResponse:
+    """A table, a text or code, as `?from=` says."""
+    project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
+    source = request.GET.get("from", "csv")
+    source = source if source in SOURCES else "csv"
+    if source == "code" and (refusal := needs_code_right(request, project)):
+        return refusal
+    given = request.POST if request.method == "POST" else None
+    form: CodeForm | TableForm
+    if source == "code":
+        form = CodeForm(given, request.FILES or None, initial=_base(project, request), what="DataModule")
+    else:
+        form = TableForm(given, request.FILES or None, initial=_base(project, request))
+    if given is not None and form.is_valid() and (version := _register(request, project, form, source)):
+        return redirect("dataset-version", version.pk)
+    context = {"project": project, "form": form, "source": source}
+    return render(request, "registry/dataset_create.html", context, status=422 if given is not None else 200)
+
+
+@require_GET
+def dataset(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_for(request.user, Dataset.objects.select_related("project__team"), pk)
+    versions = found.versions.defer("code", "params", "schema", "preview").select_related("created_by")
+    page = Paginator(versions, PAGE_SIZE).get_page(request.GET.get("page"))
+    project = project_in_view(request, found.project)
+    editable = may_edit(request, found.project)
+    startable = editable if found.project else project is not None and may_edit(request, project)
+    context = {"dataset": found, "project": project, "page": page, "editable": editable, "startable": startable}
+    return render(request, "registry/dataset.html", context)
+
+
+@require_GET
+def dataset_version(request: HttpRequest, pk: int) -> HttpResponse:
+    """The page; asked for by htmx, its changing part alone. A table that waits for its choices leads to the wizard."""
+    found = get_for(request.user, _versions(), pk)
+    is_part = "HX-Request" in request.headers
+    if found.state == VersionState.CHOOSING and found.schema and may_edit(request, found.dataset.project):
+        answer = redirect("dataset-version-choices", found.pk)
+        if is_part:
+            answer = HttpResponse(status=200, headers={"HX-Redirect": answer.url})  # type: ignore[assignment]
+        return answer
+    name = "_dataset_version" if is_part else "dataset_version"
+    return render(request, f"registry/{name}.html", _version_context(request, found))
+
+
+@require_http_methods(["GET", "POST"])
+def dataset_version_choices(request: HttpRequest, pk: int) -> HttpResponse:
+    """The wizard: target, task, use of each column, split."""
+    found = get_for(request.user, _versions(), pk, Role.EDITOR)
+    if found.state != VersionState.CHOOSING or not found.schema:
+        return redirect("dataset-version", found.pk)
+    known = found.info.get("choices")
+    form = ChoicesForm(request.POST if request.method == "POST" else None, schema=found.schema, known=known)
+    if request.method == "POST" and form.is_valid():
+        choose(found, form.checked)
+        return redirect("dataset-version", found.pk)
+    context = {"version": found, "dataset": found.dataset, "project": found.dataset.project, "form": form}
+    context |= {"columns": drawn_columns(found.schema), "status_text": found.reason}
+    context["column_rows"] = list(zip(context["columns"], [field for _, field in form.rows], strict=True))
+    return render(request, "registry/dataset_choices.html", context, status=422 if form.is_bound else 200)
+
+
+@require_POST
+def dataset_version_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """A new version of the same file, to be chosen for anew: another target, other columns, another split."""
+    found = get_for(request.user, _versions(), pk, Role.EDITOR)
+    try:
+        version = version_with_other_choices(version=found, user=cast(User, request.user))
+    except RegistryError as error:
+        messages.error(request, error.text)
+        return redirect("dataset-version", found.pk)
+    return redirect("dataset-version-choices", version.pk)
+
+
+@require_POST
+def dataset_version_class(request: HttpRequest, pk: int) -> HttpResponse:
+    """Choose one of several classes of the file."""
+    found = get_for(request.user, _versions(), pk, Role.EDITOR)
+    form = ClassForm(request.POST, classes=found.info.get("classes", []) if not found.schema else [])
+    if form.is_valid():
+        choose_class(version=found, user=cast(User, request.user), class_name=form.cleaned_data["class_name"])
+        return redirect("dataset-version", found.pk)
+    context = {**_version_context(request, found), "class_form": form}
+    return render(request, "registry/dataset_version.html", context, status=422)
+
+
+@require_POST
+def dataset_version_retry(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_for(request.user, _versions(), pk, Role.EDITOR)
+    if not inspect_again(found):
+        messages.info(request, "Only a rejected version is inspected again.")
+    return redirect("dataset-version", found.pk)
+
+
+@require_POST
+def dataset_version_note(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_for(request.user, _versions(), pk, Role.EDITOR)
+    form = NoteForm(request.POST)
+    if form.is_valid():
+        edit_note(found, form.cleaned_data["note"])
+    return redirect("dataset-version", found.pk)
+
+
+@require_POST
+def dataset_archive(request: HttpRequest, pk: int) -> HttpResponse:
+    """Archive, or with `restore` bring back."""
+    found = get_for(request.user, Dataset.objects.select_related("project"), pk, Role.EDITOR)
+    archive_entry(entry=found, archived="restore" not in request.POST, user=cast(User, request.user))
+    return redirect("dataset", found.pk)
+
+
+def _versions() -> Any:
+    return DatasetVersion.objects.select_related("dataset__project__team", "created_by")
+
+
+def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
+    """The name of the dataset that `?dataset=` names, and its newest code if it is made of code."""
+    given = request.GET.get("dataset", "")
+    found = Dataset.objects.filter(project=project, pk=int(given)).first() if given.isdigit() else None
+    if found is None:
+        return {}
+    newest = found.versions.first()
+    return {"name": found.name, "code": newest.code if newest else ""}
+
+
+def _register(request: HttpRequest, project: Project, form: CodeForm | TableForm, source: str) -> DatasetVersion | None:
+    data, user = form.cleaned_data, cast(User, request.user)
+    name = data["name"] or _name_from(data, user)
+    common: dict[str, Any] = {"project": project, "user": user, "name": name, "note": data["note"]}
+    try:
+        if isinstance(form, CodeForm):
+            return create_dataset_from_code(
+                **common, code=data["code"], filename=data["filename"], class_name=data["class_name"]
+            )
+        given = {**data["source"], "filename": data["filename"]}
+        if data.get("upload"):
+            given["upload"] = Upload.objects.visible_to(user).filter(pk=data["upload"], project=project).first()
+        create = create_dataset_from_csv if source == "csv" else create_dataset_from_text
+        return create(**common, **given)
+    except RegistryError as error:
+        form.refuse(error)
+        return None
+
+
+def _name_from(data: dict[str, Any], user: User) -> str:
+    """Without a name, the file's."""
+    filename: str = data["filename"]
+    if data.get("upload"):
+        found = Upload.objects.visible_to(user).filter(pk=data["upload"]).first()
+        filename = found.filename if found else ""
+    return filename.rsplit(".", 1)[0]
+
+
+def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
+    owner = version.dataset.project
+    project = project_in_view(request, owner)
+    runs = version.runs.filter(project__in=Project.objects.visible_to(cast(User, request.user)))
+    of_classes = version.state == VersionState.CHOOSING and not version.schema
+    return {
+        "version": version,
+        "dataset": version.dataset,
+        "project": project,
+        "editable": may_edit(request, owner),
+        "options": list(form_options(version).values()) if version.is_ready else [],
+        "task": in_words(version.info.get("task", "")),
+        "input": in_words(version.info.get("input", "")),
+        "lines": code_lines(version.code, version.info.get("line")),
+        "columns": drawn_columns(version.schema, version.info.get("choices")),
+        "balance": class_bars(version.schema, version.info.get("choices")),
+        "runs": runs.select_related("project")[:SHOWN_RUNS],
+        "start_projects": start_projects(request, project) if version.is_ready else [],
+        "class_form": ClassForm(classes=version.info.get("classes", [])) if of_classes else None,
+        "waiting": version.state == VersionState.INSPECTING,
+    }

@@ -1,0 +1,163 @@
+"""Pages of models: list, new, one model, one version with its code and parameters."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from studio.accounts.access import get_for
+from studio.accounts.models import Project, Role, User
+from studio.registry.code_lines import code_lines
+from studio.registry.errors import RegistryError
+from studio.registry.forms import ClassForm, CodeForm, NoteForm, PackageForm
+from studio.registry.models import Model, ModelVersion, VersionState
+from studio.registry.publish import archive_entry, choose_class, create_model_from_code, create_model_from_package
+from studio.registry.refs import form_options, in_words
+from studio.registry.versions import edit_note, inspect_again
+from studio.registry.views.common import (
+    PAGE_SIZE,
+    SHOWN_RUNS,
+    attach_newest,
+    may_edit,
+    needs_code_right,
+    project_in_view,
+    start_projects,
+    with_newest,
+)
+
+
+@require_GET
+def model_list(request: HttpRequest, project_pk: int) -> HttpResponse:
+    project = get_for(request.user, Project.objects.select_related("team"), project_pk)
+    entries = Model.objects.filter(project=project, archived_at__isnull="archived" not in request.GET)
+    page = Paginator(with_newest(entries, ModelVersion), PAGE_SIZE).get_page(request.GET.get("page"))
+    built_in = list(with_newest(Model.objects.filter(project__isnull=True, archived_at__isnull=True), ModelVersion))
+    attach_newest([*page, *built_in], ModelVersion)
+    context = {"project": project, "page": page, "built_in": built_in, "editable": may_edit(request, project)}
+    return render(request, "registry/model_list.html", {**context, "archived": "archived" in request.GET})
+
+
+@require_http_methods(["GET", "POST"])
+def model_create(request: HttpRequest, project_pk: int) -> HttpResponse:
+    """Code or a package; `?model=` begins with the newest code of that model, for its next version."""
+    project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
+    if refusal := needs_code_right(request, project):
+        return refusal
+    from_package = request.GET.get("from") == "package"
+    form: CodeForm | PackageForm
+    given = request.POST if request.method == "POST" else None
+    if from_package:
+        form = PackageForm(given, initial=_base(project, request))
+    else:
+        form = CodeForm(given, request.FILES or None, initial=_base(project, request), what="Module")
+    if given is not None and form.is_valid() and (version := _register(request, project, form)):
+        return redirect("model-version", version.pk)
+    status = 422 if given is not None else 200
+    context = {"project": project, "form": form, "from_package": from_package}
+    return render(request, "registry/model_create.html", context, status=status)
+
+
+@require_GET
+def model(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_for(request.user, Model.objects.select_related("project__team"), pk)
+    versions = found.versions.defer("code", "params").select_related("created_by")
+    page = Paginator(versions, PAGE_SIZE).get_page(request.GET.get("page"))
+    project = project_in_view(request, found.project)
+    editable = may_edit(request, found.project)
+    startable = editable if found.project else project is not None and may_edit(request, project)
+    context = {"model": found, "project": project, "page": page, "editable": editable, "startable": startable}
+    return render(request, "registry/model.html", context)
+
+
+@require_GET
+def model_version(request: HttpRequest, pk: int) -> HttpResponse:
+    """The page; asked for by htmx, its changing part alone."""
+    found = get_for(request.user, ModelVersion.objects.select_related("model__project__team", "created_by"), pk)
+    name = "_model_version" if "HX-Request" in request.headers else "model_version"
+    return render(request, f"registry/{name}.html", _version_context(request, found))
+
+
+@require_POST
+def model_version_class(request: HttpRequest, pk: int) -> HttpResponse:
+    """Choose one of several classes of the file."""
+    found = get_for(request.user, ModelVersion.objects.select_related("model__project"), pk, Role.EDITOR)
+    form = ClassForm(request.POST, classes=found.info.get("classes", []))
+    if form.is_valid():
+        choose_class(version=found, user=cast(User, request.user), class_name=form.cleaned_data["class_name"])
+        return redirect("model-version", found.pk)
+    context = {**_version_context(request, found), "class_form": form}
+    return render(request, "registry/model_version.html", context, status=422)
+
+
+@require_POST
+def model_version_retry(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_for(request.user, ModelVersion.objects.select_related("model__project"), pk, Role.EDITOR)
+    if not inspect_again(found):
+        messages.info(request, "Only a rejected version is inspected again.")
+    return redirect("model-version", found.pk)
+
+
+@require_POST
+def model_version_note(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_for(request.user, ModelVersion.objects.select_related("model__project"), pk, Role.EDITOR)
+    form = NoteForm(request.POST)
+    if form.is_valid():
+        edit_note(found, form.cleaned_data["note"])
+    return redirect("model-version", found.pk)
+
+
+@require_POST
+def model_archive(request: HttpRequest, pk: int) -> HttpResponse:
+    """Archive, or with `restore` bring back."""
+    found = get_for(request.user, Model.objects.select_related("project"), pk, Role.EDITOR)
+    archive_entry(entry=found, archived="restore" not in request.POST, user=cast(User, request.user))
+    return redirect("model", found.pk)
+
+
+def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
+    """The name and newest code of the model that `?model=` names."""
+    given = request.GET.get("model", "")
+    found = Model.objects.filter(project=project, pk=int(given)).first() if given.isdigit() else None
+    newest = found.versions.first() if found else None
+    if found is None:
+        return {}
+    return {"name": found.name, "code": newest.code, "path": newest.ref} if newest else {"name": found.name}
+
+
+def _register(request: HttpRequest, project: Project, form: CodeForm | PackageForm) -> ModelVersion | None:
+    data, who = form.cleaned_data, {"project": project, "user": cast(User, request.user)}
+    common = {**who, "name": data["name"], "note": data["note"]}
+    try:
+        if isinstance(form, PackageForm):
+            return create_model_from_package(**common, path=data["path"])
+        return create_model_from_code(
+            **common, code=data["code"], filename=data["filename"], class_name=data["class_name"]
+        )
+    except RegistryError as error:
+        form.refuse(error)
+        return None
+
+
+def _version_context(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
+    owner = version.model.project
+    project = project_in_view(request, owner)
+    runs = version.runs.filter(project__in=Project.objects.visible_to(cast(User, request.user)))
+    return {
+        "version": version,
+        "model": version.model,
+        "project": project,
+        "editable": may_edit(request, owner),
+        "options": list(form_options(version).values()) if version.is_ready else [],
+        "task": in_words(version.info.get("task", "")),
+        "input": in_words(version.info.get("input", "")),
+        "lines": code_lines(version.code, version.info.get("line")),
+        "runs": runs.select_related("project")[:SHOWN_RUNS],
+        "start_projects": start_projects(request, project) if version.is_ready else [],
+        "class_form": ClassForm(classes=version.info["classes"]) if version.state == VersionState.CHOOSING else None,
+        "waiting": version.state == VersionState.INSPECTING,
+    }
