@@ -1,0 +1,113 @@
+"""Runs: list, start, watch, cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Query, Router, Status
+
+from studio.accounts.access import get_for
+from studio.accounts.models import Project, Role, User
+from studio.api.auth import user_of
+from studio.api.idempotency import key_of, once
+from studio.api.pages import Cursor, Limit, Page, page_of
+from studio.api.schemas_runs import EventOut, RunDetail, RunFilters, RunGiven, RunOut
+from studio.registry.models import DatasetVersion, ModelVersion
+from studio.runs.cancel import request_cancel, request_pause, request_resume
+from studio.runs.models import Run
+from studio.runs.submit import rerun, submit_run
+
+router = Router(tags=["runs"])
+
+
+@router.get("/runs", response=Page[RunOut])
+def list_runs(
+    request: HttpRequest, filters: Query[RunFilters], limit: Limit = 50, cursor: Cursor = None
+) -> dict[str, Any]:
+    """Runs of all projects that one sees, the newest first."""
+    user = user_of(request)
+    runs = Run.objects.visible_to(user).for_list()
+    if filters.project is not None:
+        runs = runs.filter(project=get_for(user, Project.objects, filters.project))
+    wanted = {
+        "state__in": filters.state or None,
+        "model_version__model": filters.model,
+        "dataset_version__dataset": filters.dataset,
+        "parent": filters.parent,
+        "name__icontains": filters.name or None,
+    }
+    runs = runs.filter(**{field: value for field, value in wanted.items() if value is not None})
+    return page_of(runs, limit, cursor)
+
+
+def _read(user: User, pk: str | int, role: Role = Role.VIEWER) -> Run:
+    return get_for(user, Run.objects.for_list(), pk, role)
+
+
+@router.post("/runs", response={201: RunDetail, 200: RunDetail})
+@once(_read)
+def create_run(request: HttpRequest, given: RunGiven) -> Status[Run]:
+    """Freeze the choices and queue the run; what does not fit is told field by field, and nothing is queued."""
+    user = user_of(request)
+    project = get_for(user, Project.objects, given.project, Role.EDITOR)
+    run = submit_run(
+        project=project,
+        user=user,
+        model_version=_usable(user, ModelVersion.objects.select_related("model"), given.model_version, project),
+        dataset_version=_usable(user, DatasetVersion.objects.select_related("dataset"), given.dataset_version, project),
+        parent=None if given.parent is None else _read(user, given.parent),
+        idempotency_key=key_of(request),
+        **given.dict(exclude={"project", "model_version", "dataset_version", "parent"}),
+    )
+    return Status(201, _read(user, run.pk))
+
+
+def _usable(user: User, versions: Any, pk: int, project: Project) -> Any:
+    """A version of the run's project or a built-in one."""
+    return get_for(user, versions.usable_in(project), pk)
+
+
+@router.get("/runs/{pk}", response=RunDetail)
+def read_run(request: HttpRequest, pk: int) -> Run:
+    """`summary` has for each metric its last, least and greatest value; `progress` the newest step."""
+    return _read(user_of(request), pk)
+
+
+@router.get("/runs/{pk}/events", response=Page[EventOut])
+def list_run_events(request: HttpRequest, pk: int, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
+    """What happened to the run, the newest first."""
+    run = get_for(user_of(request), Run.objects.all(), pk)
+    return page_of(run.events.all(), limit, cursor)
+
+
+@router.post("/runs/{pk}/cancel", response=RunDetail)
+def cancel_run(request: HttpRequest, pk: int) -> Run:
+    """A waiting run ends at once; a running one finishes its step and saves a checkpoint first."""
+    user = user_of(request)
+    request_cancel(run=_read(user, pk, Role.EDITOR), user=user)
+    return _read(user, pk)
+
+
+@router.post("/runs/{pk}/pause", response=RunDetail)
+def pause_run(request: HttpRequest, pk: int) -> Run:
+    """Finish the step, save a checkpoint, and give the machine free until the run is resumed."""
+    user = user_of(request)
+    request_pause(run=_read(user, pk, Role.EDITOR), user=user)
+    return _read(user, pk)
+
+
+@router.post("/runs/{pk}/resume", response=RunDetail)
+def resume_run(request: HttpRequest, pk: int) -> Run:
+    """Queue a paused, failed or cancelled run again; it goes on from its newest checkpoint, with a new retry budget."""
+    user = user_of(request)
+    request_resume(run=_read(user, pk, Role.EDITOR), user=user)
+    return _read(user, pk)
+
+
+@router.post("/runs/{pk}/rerun", response={201: RunDetail, 200: RunDetail})
+@once(_read)
+def rerun_run(request: HttpRequest, pk: int) -> Status[Run]:
+    """The same specification and seed again, as a child of this run."""
+    user = user_of(request)
+    return Status(201, _read(user, rerun(run=_read(user, pk, Role.EDITOR), user=user).pk))

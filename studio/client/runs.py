@@ -1,0 +1,158 @@
+"""Runs: start, find, watch, stop, and fetch what they made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from studio.client.connection import Connection
+from studio.client.datasets import Datasets
+from studio.client.download import download
+from studio.client.errors import StudioError
+from studio.client.models import Models
+from studio.client.projects import Projects
+from studio.client.records import Checkpoint, DatasetVersion, ModelVersion, Project, Record, Series, Values
+
+MOST_POINTS = 50_000
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass
+class Run(Record):
+    """`state` is queued, starting, running, pausing, paused, cancelling, succeeded, failed or cancelled."""
+
+    number: int
+    name: str
+    state: str
+    outcome: str
+    reason: str
+    project: int
+    model_version: int
+    dataset_version: int
+    parent: int | None
+    created_by: str | None
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    url: str
+    progress: Values = field(repr=False)
+    summary: Values = field(repr=False)
+
+    _path = "/runs"
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state in ENDED
+
+    def wait(self, timeout_s: float | None = None) -> Self:
+        """Until it has ended, well or not; WaitedTooLong when that takes longer than `timeout_s`."""
+        return self._wait(lambda: self.is_ended, timeout_s, f"Run {self.number}")
+
+    def cancel(self) -> Self:
+        """A waiting run ends at once; a running one finishes its step and saves a checkpoint first."""
+        return self._take(self._connection.post(f"/runs/{self.id}/cancel"))
+
+    def pause(self) -> Self:
+        """It finishes its step, saves a checkpoint, and gives the machine free until `resume`."""
+        return self._take(self._connection.post(f"/runs/{self.id}/pause"))
+
+    def resume(self) -> Self:
+        """A paused, failed or cancelled run goes back to the queue and on from its newest checkpoint."""
+        return self._take(self._connection.post(f"/runs/{self.id}/resume"))
+
+    def series(self, metric: str) -> Series:
+        """All points of a metric of the surviving attempts."""
+        steps: list[float] = []
+        values: list[float] = []
+        skip: int | None = 0
+        while skip is not None:
+            told = self._connection.get(f"/runs/{self.id}/points", metric=metric, skip=skip, limit=MOST_POINTS)
+            steps += told["steps"]
+            values += [float(value) for value in told["values"]]
+            skip = told["next"]
+        return Series(metric, steps, values)
+
+    def results(self) -> Values:
+        """What its best checkpoint gets right and wrong: `task`, `data`, and `reason` where there are none."""
+        return self._connection.get(f"/runs/{self.id}/results")
+
+    def log(self, attempt: int | None = None) -> str:
+        """What it printed, in its newest attempt or the given one."""
+        with self._connection.open("GET", f"/runs/{self.id}/log/text", query={"attempt": attempt}) as response:
+            return response.read().decode("utf-8", "replace")
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The newest first."""
+        pages = self._connection.pages(f"/runs/{self.id}/checkpoints")
+        return [Checkpoint.read(self._connection, told) for told in pages]
+
+    def download_checkpoint(self, path: str | Path, *, checkpoint: Checkpoint | None = None) -> Path:
+        """The best checkpoint, or the newest where none is best, or the given one, as a file that was verified.
+
+        A download that was interrupted goes on where it stopped. `path` may be a folder.
+        """
+        if checkpoint is None:
+            found = self.checkpoints()
+            if not found:
+                raise StudioError(f"Run {self.number} has no checkpoint.", code="not_found")
+            checkpoint = next((c for c in found if c.is_best), found[0])
+        return download(self._connection, f"/checkpoints/{checkpoint.id}/download", Path(path))
+
+
+class Runs:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(
+        self,
+        *,
+        project: Project | int | str,
+        model: ModelVersion | int | str,
+        dataset: DatasetVersion | int | str,
+        name: str = "",
+        trainer: Values | None = None,
+        model_args: Values | None = None,
+        data_args: Values | None = None,
+        extras: Values | None = None,
+        seed: int | None = None,
+        parent: Run | int | None = None,
+        note: str = "",
+    ) -> Run:
+        """Queue a run. A model or dataset may be a version, its id, or a name: then its newest ready version is taken.
+
+        StudioError, with `fields`, says what does not fit; then nothing is queued.
+        """
+        project_id = Projects(self._connection).id_of(project)
+        given = {
+            "project": project_id,
+            "model_version": Models(self._connection).version_id_of(model, project_id),
+            "dataset_version": Datasets(self._connection).version_id_of(dataset, project_id),
+            "name": name,
+            "trainer": trainer or {},
+            "model_args": model_args or {},
+            "data_args": data_args or {},
+            "extras": extras or {},
+            "seed": seed,
+            "parent": parent.id if isinstance(parent, Run) else parent,
+            "note": note,
+        }
+        return Run.read(self._connection, self._connection.create("/runs", given))
+
+    def get(self, id: int) -> Run:
+        return Run.read(self._connection, self._connection.get(f"/runs/{id}"))
+
+    def list(
+        self,
+        *,
+        project: Project | int | str | None = None,
+        state: str | Sequence[str] | None = None,
+        name: str | None = None,
+        most: int | None = None,
+    ) -> list[Run]:
+        """The newest first, at most `most`."""
+        project_id = None if project is None else Projects(self._connection).id_of(project)
+        pages = self._connection.pages("/runs", project=project_id, state=state, name=name, limit=min(most or 200, 200))
+        return [Run.read(self._connection, told) for told in islice(pages, most)]

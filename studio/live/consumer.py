@@ -1,0 +1,212 @@
+"""The one socket of a tab: subscriptions with cursors, replay, then live; nothing is lost and nothing is trusted twice.
+
+Messages are described in static/js/live.js, which is the other end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from asgiref.sync import ThreadSensitiveContext
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from studio.live import channels
+from studio.live.hub import Entry, hub
+
+log = logging.getLogger(__name__)
+COALESCE_S = 0.25
+CHECK_EVERY_S = 60.0
+MOST_CHANNELS = 100
+MOST_WAITING, MOST_WAITING_CHARS = 2000, 4 << 20
+MOST_TEXT = 64 << 10
+Message = dict[str, Any]
+
+
+class Subscription:
+    """What one page wants of one channel: its cursor, and entries that wait to be sent."""
+
+    def __init__(self, kind: str, pk: int, cursor: int) -> None:
+        self.kind, self.pk, self.cursor = kind, pk, cursor
+        self.name = f"{kind}:{pk}"
+        self.waiting: list[Entry] = []
+        self.waiting_chars = 0
+        self.missed = True  # begin with what the database has
+        self.checked_at = time.monotonic()
+
+    def take(self, entries: list[Entry] | None) -> None:
+        """From the hub. Too many waiting are dropped on purpose: the database has them."""
+        if entries is not None:
+            self.waiting.extend(entries)
+            self.waiting_chars += sum(len(fields.get("d", "")) for _, _, fields in entries)
+        if entries is None or len(self.waiting) > MOST_WAITING or self.waiting_chars > MOST_WAITING_CHARS:
+            self.taken()
+            self.missed = True
+
+    def taken(self) -> list[Entry]:
+        """What waits, which waits no longer."""
+        entries, self.waiting, self.waiting_chars = self.waiting, [], 0
+        return entries
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        self._subscriptions: dict[str, Subscription] = {}
+        self._listeners: dict[str, Any] = {}
+        self._wake = asyncio.Event()
+        self._sender: asyncio.Task[None] | None = None
+        if not same_origin(self.scope) or not self.scope["user"].is_authenticated:
+            await self.close(4403)
+            return
+        await self.accept()
+        self._sender = asyncio.create_task(self._send_loop())
+
+    async def disconnect(self, code: int) -> None:
+        for name in list(self._subscriptions):
+            self._unsubscribe(name)
+        if self._sender is not None:
+            self._sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._sender
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        message = _parsed(text_data)
+        if message is None:
+            await self._say({"op": "error", "code": 400})
+            return
+        op, name = message.get("op"), str(message.get("ch", ""))[:40]
+        if op == "ping":
+            await self._say({"op": "pong"})
+        elif op == "unsub":
+            self._unsubscribe(name)
+        elif op == "sub":
+            await self._subscribe(name, message.get("cursor"))
+        else:
+            await self._say({"op": "error", "code": 400})
+
+    async def _subscribe(self, name: str, cursor: Any) -> None:
+        parsed = channels.parse(name)
+        if parsed is None or len(self._subscriptions) >= MOST_CHANNELS:
+            await self._say({"ch": name, "op": "error", "code": 404 if parsed is None else 429})
+            return
+        if not await _in_database(channels.may_see, self.scope["user"], *parsed):
+            await self._say({"ch": name, "op": "error", "code": 404})
+            return
+        self._unsubscribe(name)
+        start = cursor if isinstance(cursor, int) and not isinstance(cursor, bool) and cursor >= 0 else 0
+        subscription = Subscription(*parsed, start)
+
+        def listener(entries: list[Entry] | None) -> None:
+            subscription.take(entries)
+            self._wake.set()
+
+        self._subscriptions[name], self._listeners[name] = subscription, listener
+        hub().add(channels.streams_of(*parsed), listener)
+        self._wake.set()
+
+    def _unsubscribe(self, name: str) -> None:
+        subscription = self._subscriptions.pop(name, None)
+        if subscription is not None:
+            hub().remove(channels.streams_of(subscription.kind, subscription.pk), self._listeners.pop(name))
+
+    async def _send_loop(self) -> None:
+        """At most four times a second, everything that waits; the first at once."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), 2.0)
+            self._wake.clear()
+            for subscription in list(self._subscriptions.values()):
+                await self._check_right(subscription)
+                if subscription.missed:
+                    await self._replay(subscription)
+                if subscription.waiting:
+                    await self._forward(subscription)
+            await asyncio.sleep(COALESCE_S)
+
+    async def _check_right(self, subscription: Subscription) -> None:
+        now = time.monotonic()
+        if now - subscription.checked_at < CHECK_EVERY_S:
+            return
+        subscription.checked_at = now
+        if not await _in_database(channels.may_see, self.scope["user"], subscription.kind, subscription.pk):
+            self._unsubscribe(subscription.name)
+            await self._say({"ch": subscription.name, "op": "error", "code": 403})
+
+    async def _replay(self, subscription: Subscription) -> None:
+        subscription.missed = False
+        messages, reset = await _in_database(channels.catch_up, subscription.kind, subscription.pk, subscription.cursor)
+        if reset is not None:
+            subscription.cursor = reset
+            await self._say({"ch": subscription.name, "op": "reset"})
+        for message in messages:
+            if message["t"] == "m":
+                subscription.cursor = max(subscription.cursor, message["c"])
+            await self._say({"ch": subscription.name, **message})
+
+    async def _forward(self, subscription: Subscription) -> None:
+        entries = subscription.taken()
+        frames: list[Message] = []
+        state: Message | None = None
+        changes: dict[Any, Message] = {}
+        for stream, entry_id, fields in entries:
+            if stream.endswith(":m"):
+                seq = int(entry_id.partition("-")[0])
+                if seq <= subscription.cursor:
+                    continue
+                if seq > subscription.cursor + 1:  # a hole in the stream: the database has it
+                    subscription.missed = True
+                    self._wake.set()
+                    break
+                frames.append(json.loads(fields["d"]))
+                subscription.cursor = seq
+            elif stream.endswith(":l"):
+                await self._say(
+                    {
+                        "ch": subscription.name,
+                        "t": "log",
+                        "o": int(fields["o"]),
+                        "f": int(fields["f"]),
+                        "d": fields["d"],
+                    }
+                )
+            else:
+                state = json.loads(fields["d"])
+                changes[state.get("run")] = state
+        if frames:
+            await self._say({"ch": subscription.name, "t": "m", "c": subscription.cursor, "frames": frames})
+        for change in changes.values():
+            await self._say({"ch": subscription.name, "t": "s", "d": change})
+
+    async def _say(self, message: Message) -> None:
+        with contextlib.suppress(RuntimeError):
+            await self.send(text_data=json.dumps(message, separators=(",", ":")))
+
+
+def same_origin(scope: dict[str, Any]) -> bool:
+    """The Origin header must be there and name the host and port that the request itself went to."""
+    headers = dict(scope.get("headers", []))
+    origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
+    parts = urlsplit(origin)
+    return bool(host) and parts.scheme in ("http", "https") and parts.netloc == host
+
+
+async def _in_database(function: Any, *args: Any) -> Any:
+    """In a thread of its own, so that one slow query does not stall every socket."""
+    async with ThreadSensitiveContext():
+        return await database_sync_to_async(function)(*args)
+
+
+def _parsed(text: str | None) -> Message | None:
+    if text is None or len(text) > MOST_TEXT:
+        return None
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else None

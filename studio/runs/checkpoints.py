@@ -1,0 +1,117 @@
+"""Checkpoints of a run: the row that commits one, which ones a resume may use, and retention."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from studio.runs.errors import StaleState
+from studio.runs.lease import is_held
+from studio.runs.models import Checkpoint, Run
+
+log = logging.getLogger(__name__)
+KEEP_LAST = 3
+FILE = "checkpoint.ckpt"
+
+
+def folder_of(run_pk: int) -> Path:
+    return settings.RUNS_DIR / str(run_pk) / "checkpoints"
+
+
+def path_of(checkpoint: Checkpoint) -> Path:
+    """The file of weights and state."""
+    return folder_of(checkpoint.run_id) / checkpoint.name / FILE
+
+
+def sha256_of(checkpoint: Checkpoint) -> str:
+    """What the checkpoint's manifest says of its file, as hex; empty when the files are gone."""
+    try:
+        manifest = json.loads(path_of(checkpoint).with_name("manifest.json").read_text(encoding="utf-8"))
+        digest = manifest["files"][FILE]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return digest if isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) else ""
+
+
+def pin(checkpoint: Checkpoint, pinned: bool) -> None:
+    """A pinned checkpoint is never retired."""
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(pinned=pinned)
+
+
+def commit_checkpoint(run_pk: int, fence: int, event: dict[str, Any]) -> Checkpoint:
+    """Insert the row of a checkpoint whose files are on disk and whose points are in the database.
+
+    `event` is the trainer's `checkpoint` event. Replays are harmless. StaleState when the attempt is superseded.
+    """
+    with transaction.atomic():
+        if not is_held(run_pk, fence):
+            raise StaleState(f"Attempt {fence} of run {run_pk} has been superseded.")
+        score = event.get("score")
+        best = bool(event.get("best"))
+        row, made = Checkpoint.objects.get_or_create(
+            run_id=run_pk,
+            step=event["step"],
+            fence=fence,
+            defaults={
+                "epoch": event.get("epoch") or 0,
+                "name": event["name"],
+                "manifest_sha256": event["manifest_sha256"],
+                "size_bytes": event["size_bytes"],
+                "metrics": event.get("metrics") or {},
+                "score": score if isinstance(score, int | float) else None,
+                "is_best": best,
+            },
+        )
+        if best:
+            Checkpoint.objects.filter(run_id=run_pk, is_best=True).exclude(pk=row.pk).update(is_best=False)
+            if not made and not row.is_best:
+                Checkpoint.objects.filter(pk=row.pk).update(is_best=True)
+        if made:
+            transaction.on_commit(lambda: retire(run_pk), robust=True)
+    return row
+
+
+def resume_list(run_pk: int) -> dict[str, str]:
+    """Folder names that a next attempt may load, newest first, and the sha256 of each one's manifest."""
+    rows = Checkpoint.objects.filter(run_id=run_pk).usable().order_by("-step", "-fence")
+    return dict(rows.values_list("name", "manifest_sha256"))
+
+
+def retire(run_pk: int, keep: int = KEEP_LAST) -> int:
+    """Remove old checkpoints but for the last `keep`, the best, the pinned. Returns how many.
+
+    The row goes first, then the folder's name, then its bytes: a crash between leaves at most a folder of no use.
+    """
+    rows = list(Checkpoint.objects.filter(run_id=run_pk, deleted_at__isnull=True).order_by("-step", "-fence"))
+    usable = [c for c in rows if not c.superseded]
+    gone = [c for c in usable[keep:] if not (c.is_best or c.pinned)]
+    gone += [c for c in rows if c.superseded and not c.pinned]
+    for checkpoint in gone:
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(deleted_at=Now(), is_best=False)
+        remove_folder(folder_of(run_pk) / checkpoint.name)
+    return len(gone)
+
+
+def remove_folder(folder: Path) -> None:
+    """Rename it out of the way, so that nobody takes half of it for a checkpoint, then delete it."""
+    trash = folder.with_name(f".trash-{folder.name}")
+    try:
+        folder.rename(trash)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", folder, error)
+        return
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def newest(run: Run) -> Checkpoint | None:
+    return run.checkpoints.all().filter(superseded=False, deleted_at__isnull=True).first()

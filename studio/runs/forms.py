@@ -1,0 +1,196 @@
+"""The form of a new run, made from options: of the model, the data, the trainer, and what the launcher adds."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import forms
+from django.forms import BoundField
+
+from studio.core.option_fields import UNSET, option_field
+from studio.registry.models import DatasetVersion, ModelVersion, Version
+from studio.registry.refs import form_options
+from studio.runs.models import Run
+from studio.runs.submit import SEED
+from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec
+
+SECTIONS = ("General", "Data", "Model", "Optimiser", "Trainer", "Hardware", "Checkpoints", "Advanced")
+MOST_VISIBLE = 25
+PARTS = ("model", "data", "trainer", "extras")
+AIM_STEPS, LEAST_EPOCHS, MOST_EPOCHS, UNKNOWN_EPOCHS = 600, 10, 100, 20
+Values = dict[str, Any]
+
+
+@dataclass
+class Section:
+    """A group of the form: what everybody sees, and what is folded away."""
+
+    title: str
+    shown: list[BoundField] = field(default_factory=list)
+    folded: list[BoundField] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        return self.title.lower()
+
+    @property
+    def opens(self) -> bool:
+        """Whether the folded part holds something to look at: an error, or a value that somebody chose."""
+        return any(f.errors or f.value() not in (None, "") for f in self.folded)
+
+
+class RunForm(forms.Form):
+    """Fields are named `model.lr`, `data.batch_size`, `trainer.max_epochs`, `extras.monitor`; empty means default."""
+
+    name = forms.CharField(
+        label="Name", max_length=120, required=False, help_text="Left empty, it is made from the choices."
+    )
+    note = forms.CharField(
+        label="Note",
+        required=False,
+        max_length=10_000,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="What you want to find out, for those who look at the run later.",
+    )
+    priority = forms.IntegerField(
+        label="Priority",
+        required=False,
+        min_value=-100,
+        max_value=100,
+        widget=forms.TextInput(attrs={"placeholder": "0"}),
+        help_text="Runs with a higher one start first.",
+    )
+    pool = forms.RegexField(
+        r"^[a-z0-9][a-z0-9_-]{0,39}$",
+        label="Pool",
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "default"}),
+        help_text="Which group of workers takes it.",
+        error_messages={"invalid": "A pool's name has up to 40 of a-z, 0-9, - and _."},
+    )
+    key = forms.CharField(widget=forms.HiddenInput, max_length=64, required=False)
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        model_version: ModelVersion,
+        dataset_version: DatasetVersion,
+        parent: Run | None = None,
+        typed: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`typed` are values that a person has entered into the form of another model or dataset."""
+        self.model_version, self.dataset_version = model_version, dataset_version
+        start = values_of(parent) if parent else suggestions(model_version, dataset_version)
+        initial = {"key": secrets.token_urlsafe(16), **start, **(typed or {})}
+        super().__init__(data, initial=initial)
+        self._specs: dict[str, OptionSpec] = {"seed": _seed_option(), **dict(self._options())}
+        for name, spec in self._specs.items():
+            self.fields[name] = option_field(spec, initial=initial.get(name, UNSET))
+            self.initial.pop(name, None)
+        before = values_of(parent) if parent else {}
+        for name in self._specs if parent else ():
+            self.fields[name].widget.attrs["data-was"] = str(self[name].field.prepare_value(before.get(name)) or "")
+
+    def _options(self) -> Iterator[tuple[str, OptionSpec]]:
+        parts = {
+            "model": form_options(self.model_version),
+            "data": form_options(self.dataset_version),
+            "trainer": TRAINER_OPTIONS,
+            "extras": RUN_EXTRAS,
+        }
+        for part, options in parts.items():
+            for name, spec in options.items():
+                if spec.level != "hidden" and spec.kind != "object":
+                    yield f"{part}.{name}", spec
+
+    def sections(self) -> list[Section]:
+        """The fields by section: basic ones in sight, at most MOST_VISIBLE of them, the others folded."""
+        found = {title: Section(title) for title in SECTIONS}
+        found["General"].shown = [self["name"], self["note"], self["seed"]]
+        found["General"].folded = [self["priority"], self["pool"]]
+        left = MOST_VISIBLE - 3 - 2  # model and dataset stand above
+        for name, spec in self._specs.items():
+            if name == "seed":
+                continue
+            section = found[_section_of(name, spec)]
+            visible = spec.required or (spec.level == "basic" and left > 0)
+            left -= visible
+            (section.shown if visible else section.folded).append(self[name])
+        return [section for section in found.values() if section.shown or section.folded]
+
+    def chosen(self) -> dict[str, Any]:
+        """What `submit_run` takes, from a valid form: only what differs from the defaults."""
+        parts: dict[str, Values] = {part: {} for part in PARTS}
+        for name in self._specs:
+            part, _, option = name.partition(".")
+            if option and self.cleaned_data[name] is not UNSET:
+                parts[part][option] = self.cleaned_data[name]
+        seed = self.cleaned_data["seed"]
+        return {
+            "name": self.cleaned_data["name"],
+            "note": self.cleaned_data["note"],
+            "priority": self.cleaned_data["priority"] or 0,
+            "pool": self.cleaned_data["pool"] or "default",
+            "idempotency_key": self.cleaned_data["key"] or None,
+            "seed": None if seed is UNSET else seed,
+            "model_args": parts["model"],
+            "data_args": parts["data"],
+            "trainer": parts["trainer"],
+            "extras": parts["extras"],
+        }
+
+    def refuse(self, errors: Mapping[str, str]) -> None:
+        """Show what `submit_run` refused beside its fields."""
+        for name, text in errors.items():
+            self.add_error(name if name in self.fields else None, text)
+
+
+def values_of(run: Run) -> Values:
+    """What the form shows for a run that is changed: everything that was chosen for it."""
+    spec = run.spec
+    values: Values = {"name": run.name, "seed": spec.get("seed"), "priority": run.priority or None}
+    values["pool"] = run.pool if run.pool != "default" else ""
+    for part in PARTS:
+        chosen = spec.get(part, {})
+        chosen = chosen.get("args", {}) if part in ("model", "data") else chosen
+        values |= {f"{part}.{name}": value for name, value in chosen.items()}
+    return values
+
+
+def suggestions(model_version: ModelVersion, dataset_version: DatasetVersion) -> Values:
+    """A first try that ends soon and shows something: about AIM_STEPS steps, and the best checkpoint by loss."""
+    values: Values = {"trainer.max_epochs": suggested_epochs(dataset_version)}
+    if model_version.source == Version.Source.ZOO:
+        values["extras.monitor"] = "val_loss"
+    return values
+
+
+def suggested_epochs(dataset_version: DatasetVersion) -> int:
+    """So many passes that there are about AIM_STEPS steps, as far as the number of rows is known."""
+    rows = dataset_version.schema.get("rows") or dataset_version.info.get("rows")
+    batch = dataset_version.option_specs.get("batch_size")
+    if not isinstance(rows, int) or rows < 1 or batch is None or not batch.default:
+        return UNKNOWN_EPOCHS
+    steps = math.ceil(rows / int(batch.default))
+    return max(LEAST_EPOCHS, min(MOST_EPOCHS, math.ceil(AIM_STEPS / steps)))
+
+
+def _seed_option() -> OptionSpec:
+    words = "Where all random numbers start: the same seed gives the same run. Left empty, one is drawn and kept."
+    return OptionSpec(
+        "seed", "int", help=words, group="General", level="basic", nullable=True, maximum=SEED.maximum, minimum=0
+    )
+
+
+def _section_of(name: str, spec: OptionSpec) -> str:
+    part = name.partition(".")[0]
+    if part == "data":
+        return "Data"
+    if spec.group in SECTIONS and not (part == "model" and spec.group == "Advanced"):
+        return spec.group
+    return "Model" if part == "model" else "Advanced"

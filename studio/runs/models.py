@@ -1,0 +1,219 @@
+"""Runs, their attempts, events, checkpoints, and the workers that execute them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from studio.accounts.models import Project, User
+from studio.registry.models import DatasetVersion, ModelVersion
+
+
+class State(models.TextChoices):
+    """What people see of a run; who may change which is in `states.py`."""
+
+    DRAFT = "draft"
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+HELD = (State.STARTING, State.RUNNING, State.PAUSING, State.CANCELLING)
+SETTLED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+RESUMABLE = (State.PAUSED, State.FAILED, State.CANCELLED)
+
+
+class Worker(models.Model):
+    """A process that takes runs; fresh while its heartbeat is."""
+
+    name = models.CharField(max_length=120)
+    host = models.CharField(max_length=120)
+    pid = models.PositiveIntegerField()
+    queues = models.JSONField(default=list)
+    pool = models.CharField(max_length=40, default="default")
+    info = models.JSONField(default=dict, blank=True, help_text="CPU, memory, GPUs, versions")
+    started_at = models.DateTimeField(db_default=Now())
+    heartbeat_at = models.DateTimeField(db_default=Now())
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    draining = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["name"], name="worker_name_unique")]
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, user: User) -> RunQuerySet:
+        return self.filter(project__team__memberships__user=user)
+
+    def active(self) -> RunQuerySet:
+        return self.exclude(state__in=[*SETTLED, State.DRAFT])
+
+    def held(self) -> RunQuerySet:
+        return self.filter(state__in=HELD)
+
+    def for_list(self) -> RunQuerySet:
+        return self.select_related("project", "model_version__model", "dataset_version__dataset", "created_by")
+
+
+class Run(models.Model):
+    project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
+    number = models.PositiveIntegerField()
+    name = models.CharField(max_length=120)
+    note = models.TextField(blank=True, default="")
+    tags = models.JSONField(default=list, blank=True)
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
+    model_version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="runs")
+    dataset_version = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
+    spec = models.JSONField()
+    spec_hash = models.CharField(max_length=64)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    idempotency_key = models.CharField(max_length=64, null=True, blank=True)
+
+    state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
+    outcome = models.CharField(max_length=16, blank=True, default="")
+    reason = models.TextField(blank=True, default="", help_text="why it is in this state, in words")
+    fence = models.PositiveIntegerField(default=0, help_text="number of the newest attempt")
+    worker = models.ForeignKey(Worker, models.SET_NULL, null=True, blank=True, related_name="runs")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(db_default=Now())
+    cancel_deadline = models.DateTimeField(null=True, blank=True)
+    pool = models.CharField(max_length=40, default="default")
+    priority = models.IntegerField(default=0)
+    restarts = models.PositiveIntegerField(default=0, help_text="automatic restarts used of the budget")
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    progress = models.JSONField(default=dict, blank=True, help_text="the newest progress event")
+    summary = models.JSONField(default=dict, blank=True, help_text="per metric: last, min, argmin, max, argmax, …")
+    last_seq = models.BigIntegerField(default=0, help_text="number of the newest metric frame; the live cursor")
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="run_number_unique"),
+            models.UniqueConstraint(fields=["created_by", "idempotency_key"], name="run_idempotency_unique"),
+        ]
+        indexes = [
+            models.Index(fields=["state", "-priority", "queued_at"], name="run_queue_order"),
+            models.Index(fields=["project", "-number"], name="run_project_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.name}"
+
+    @property
+    def is_settled(self) -> bool:
+        return self.state in SETTLED
+
+    @property
+    def is_held(self) -> bool:
+        return self.state in HELD
+
+    @property
+    def channel(self) -> str:
+        """Name of the live channel."""
+        return f"run:{self.pk}"
+
+
+class Attempt(models.Model):
+    """One lease of a run by a worker; its fence is compared at each write."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="attempts")
+    fence = models.PositiveIntegerField()
+    worker = models.ForeignKey(Worker, models.SET_NULL, null=True, blank=True, related_name="attempts")
+    started_at = models.DateTimeField(db_default=Now())
+    ready_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=16, blank=True, default="")
+    reason = models.TextField(blank=True, default="")
+    detail = models.TextField(blank=True, default="", help_text="traceback of the user's code")
+    resume_step = models.BigIntegerField(default=0)
+    valid_to_step = models.BigIntegerField(null=True, blank=True, help_text="points above it were abandoned")
+    spool_segment = models.PositiveIntegerField(default=1)
+    spool_offset = models.BigIntegerField(default=0)
+    log_bytes = models.BigIntegerField(default=0)
+    host = models.JSONField(default=dict, blank=True, help_text="host, devices, versions, environment")
+
+    class Meta:
+        ordering = ["fence"]
+        constraints = [models.UniqueConstraint(fields=["run", "fence"], name="attempt_fence_unique")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.fence} of {self.run_id}"
+
+
+class RunEvent(models.Model):
+    """History of a run, written in the transaction of the change itself."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="events")
+    at = models.DateTimeField(db_default=Now())
+    fence = models.PositiveIntegerField(default=0)
+    kind = models.CharField(max_length=20)  # state | notice | phase
+    from_state = models.CharField(max_length=10, blank=True, default="")
+    to_state = models.CharField(max_length=10, blank=True, default="")
+    by = models.CharField(max_length=120, blank=True, default="")
+    text = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.to_state or self.text}"
+
+
+class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
+    def visible_to(self, user: User) -> CheckpointQuerySet:
+        return self.filter(run__project__team__memberships__user=user)
+
+    def usable(self) -> CheckpointQuerySet:
+        return self.filter(superseded=False, deleted_at__isnull=True)
+
+
+class Checkpoint(models.Model):
+    """The row is the commit: written only after all points up to its step are."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="checkpoints")
+    fence = models.PositiveIntegerField()
+    step = models.BigIntegerField()
+    epoch = models.FloatField(default=0)
+    name = models.CharField(max_length=80, help_text="folder below RUNS_DIR/<run>/checkpoints")
+    manifest_sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    metrics = models.JSONField(default=dict, blank=True)
+    score = models.FloatField(null=True, blank=True)
+    is_best = models.BooleanField(default=False)
+    pinned = models.BooleanField(default=False)
+    superseded = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CheckpointQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-step", "-fence"]
+        constraints = [models.UniqueConstraint(fields=["run", "step", "fence"], name="checkpoint_step_unique")]
+
+    def __str__(self) -> str:
+        return f"step {self.step} of {self.run_id}"
+
+
+def summary_value(run: Run, metric: str, which: str = "last") -> Any:
+    """A number of `run.summary`, or None."""
+    return run.summary.get(metric, {}).get(which)

@@ -1,0 +1,160 @@
+"""From choices to a frozen specification to a queued run."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from studio.accounts.models import Project, User
+from studio.registry.errors import RegistryError
+from studio.registry.models import DatasetVersion, ModelVersion
+from studio.registry.refs import compatibility, spec_parts
+from studio.runs import queue
+from studio.runs.errors import RunError
+from studio.runs.models import Run, State
+from studio.runs.states import transition
+from trainer_core.errors import OptionError, SpecError
+from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec, parse_all
+from trainer_core.spec import MAX_SEED, RunSpec
+
+SEED = OptionSpec("seed", "int", minimum=0, maximum=MAX_SEED)
+
+
+def submit_run(
+    *,
+    project: Project,
+    user: User | None,
+    model_version: ModelVersion,
+    dataset_version: DatasetVersion,
+    name: str = "",
+    trainer: dict[str, Any] | None = None,
+    model_args: dict[str, Any] | None = None,
+    data_args: dict[str, Any] | None = None,
+    extras: dict[str, Any] | None = None,
+    seed: int | str | None = None,
+    parent: Run | None = None,
+    note: str = "",
+    pool: str = "default",
+    priority: int = 0,
+    idempotency_key: str | None = None,
+) -> Run:
+    """Freeze the choices into a spec and queue it; the same `idempotency_key` of a user gives the same run again.
+
+    RunError, with a sentence by field, when something does not fit: then nothing was written.
+    """
+    if idempotency_key and (known := _known(user, idempotency_key)):
+        return known
+    spec = build_spec(
+        model_version=model_version,
+        dataset_version=dataset_version,
+        trainer=trainer or {},
+        model_args=model_args or {},
+        data_args=data_args or {},
+        extras=extras or {},
+        seed=seed,
+    )
+    return _queued(
+        project_id=project.pk,
+        name=name.strip()[:120] or suggested_name(model_version, dataset_version),
+        note=note,
+        parent=parent,
+        model_version=model_version,
+        dataset_version=dataset_version,
+        spec=asdict(spec),
+        spec_hash=spec.hash,
+        created_by=user,
+        pool=pool,
+        priority=priority,
+        idempotency_key=idempotency_key or None,
+    )
+
+
+def build_spec(
+    *,
+    model_version: ModelVersion,
+    dataset_version: DatasetVersion,
+    trainer: dict[str, Any],
+    model_args: dict[str, Any],
+    data_args: dict[str, Any],
+    extras: dict[str, Any],
+    seed: int | str | None = None,
+) -> RunSpec:
+    """The specification that these choices make; RunError names every field that does not fit."""
+    errors: dict[str, str] = {}
+    options, wrong = parse_all(TRAINER_OPTIONS, trainer)
+    errors.update({f"trainer.{k}": v for k, v in wrong.items()})
+    more, wrong = parse_all(RUN_EXTRAS, extras)
+    errors.update({f"extras.{k}": v for k, v in wrong.items()})
+    chosen_seed = _seed(seed, errors)
+    fits, sentence = compatibility(model_version, dataset_version)
+    if not fits:
+        errors["dataset"] = sentence
+    try:
+        model, data = spec_parts(model_version, dataset_version, model_args, data_args)
+    except RegistryError as error:
+        errors[getattr(error, "field", "") or ""] = str(error)
+    if errors:
+        raise RunError(next(iter(errors.values())), errors=errors)
+    try:
+        return RunSpec(model=model, data=data, trainer=options, extras=more, seed=chosen_seed)
+    except SpecError as error:
+        raise RunError(str(error)) from error
+
+
+def suggested_name(model_version: ModelVersion, dataset_version: DatasetVersion) -> str:
+    return f"{model_version.model.name} on {dataset_version.dataset.name}"[:120]
+
+
+def rerun(*, run: Run, user: User | None, name: str = "", idempotency_key: str | None = None) -> Run:
+    """The same specification again, as a child of `run`; a new seed is not drawn."""
+    if idempotency_key and (known := _known(user, idempotency_key)):
+        return known
+    return _queued(
+        project_id=run.project_id,
+        name=name or run.name,
+        parent=run,
+        model_version_id=run.model_version_id,
+        dataset_version_id=run.dataset_version_id,
+        spec=run.spec,
+        spec_hash=run.spec_hash,
+        created_by=user,
+        pool=run.pool,
+        priority=run.priority,
+        idempotency_key=idempotency_key or None,
+    )
+
+
+def _queued(**fields: Any) -> Run:
+    """A new run with the project's next number, in the queue; the earlier one when the user sent its key before."""
+    user, key = fields["created_by"], fields["idempotency_key"]
+    project = Project.objects.filter(pk=fields["project_id"])
+    try:
+        with transaction.atomic():
+            project.update(next_run_number=F("next_run_number") + 1)
+            number = project.values_list("next_run_number", flat=True).get() - 1
+            run = Run.objects.create(number=number, **fields)
+            transition(run, State.QUEUED, by=str(user or "system"))
+            queue.enqueue_run(run)
+            return run
+    except IntegrityError:
+        if key and (known := _known(user, key)):
+            return known
+        raise
+
+
+def _seed(given: int | str | None, errors: dict[str, str]) -> int:
+    if given in (None, ""):
+        return secrets.randbelow(2**31)
+    try:
+        return int(SEED.parse(given))
+    except OptionError as error:
+        errors["seed"] = str(error)
+        return 0
+
+
+def _known(user: User | None, key: str) -> Run | None:
+    return Run.objects.filter(created_by=user, idempotency_key=key).first()

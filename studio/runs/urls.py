@@ -1,0 +1,21 @@
+"""Addresses of runs, their checkpoints, the queue and the workers."""
+
+from django.urls import path
+
+from studio.runs.views import create, orders, queue, runs
+
+urlpatterns = [
+    path("projects/<int:pk>/", runs.project, name="project"),
+    path("projects/<int:project_pk>/runs/new/", create.run_create, name="run-create"),
+    path("runs/<int:pk>/", runs.run, name="run"),
+    path("runs/<int:pk>/config/", runs.run_config, name="run-config"),
+    path("runs/<int:pk>/checkpoints/", runs.run_checkpoints, name="run-checkpoints"),
+    path("runs/<int:pk>/cancel/", orders.run_cancel, name="run-cancel"),
+    path("runs/<int:pk>/pause/", orders.run_pause, name="run-pause"),
+    path("runs/<int:pk>/resume/", orders.run_resume, name="run-resume"),
+    path("runs/<int:pk>/rerun/", orders.run_rerun, name="run-rerun"),
+    path("checkpoints/<int:pk>/download/", runs.checkpoint_download, name="checkpoint-download"),
+    path("checkpoints/<int:pk>/pin/", runs.checkpoint_pin, name="checkpoint-pin"),
+    path("queue/", queue.queue, name="queue"),
+    path("workers/", queue.worker_list, name="worker-list"),
+]

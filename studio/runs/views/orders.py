@@ -1,0 +1,51 @@
+"""What people order: cancel, pause, resume, run again. Each is a button that works without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from studio.accounts.models import Role, User
+from studio.runs.cancel import request_cancel, request_pause, request_resume
+from studio.runs.errors import RunError
+from studio.runs.models import Run
+from studio.runs.submit import rerun
+from studio.runs.views.runs import read
+
+
+@require_POST
+def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    return _order(request, pk, request_cancel)
+
+
+@require_POST
+def run_pause(request: HttpRequest, pk: int) -> HttpResponse:
+    return _order(request, pk, request_pause)
+
+
+@require_POST
+def run_resume(request: HttpRequest, pk: int) -> HttpResponse:
+    return _order(request, pk, request_resume)
+
+
+@require_POST
+def run_rerun(request: HttpRequest, pk: int) -> HttpResponse:
+    """The same specification again; a form that was sent twice makes one run."""
+    found = read(request, pk, Role.EDITOR)
+    key = request.POST.get("key", "")[:64] or None
+    again = rerun(run=found, user=cast(User, request.user), idempotency_key=key)
+    return redirect("run", again.pk)
+
+
+def _order(request: HttpRequest, pk: int, order: Callable[..., Run]) -> HttpResponse:
+    found = read(request, pk, Role.EDITOR)
+    try:
+        order(run=found, user=cast(User, request.user))
+    except RunError as error:
+        messages.warning(request, str(error))
+    return redirect("run", found.pk)

@@ -1,0 +1,127 @@
+"""Pages of runs: the list of a project, and one run with its overview, configuration and checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST, require_safe
+
+from studio.accounts.access import can, get_for
+from studio.accounts.models import Project, Role
+from studio.core.download import stream_file
+from studio.runs import checkpoints, diff, timeline
+from studio.runs.models import Checkpoint, Run, State
+from studio.runs.register import online
+
+PAGE_SIZE = 50
+MOST_METRICS, MOST_EVENTS, MOST_CHILDREN = 24, 100, 20
+
+
+def read(request: HttpRequest, pk: int, role: Role = Role.VIEWER) -> Run:
+    return get_for(request.user, Run.objects.for_list().select_related("project__team", "worker"), pk, role)
+
+
+@require_GET
+def project(request: HttpRequest, pk: int) -> HttpResponse:
+    """The runs of a project, the newest first; `?q=` looks in names, `?state=` keeps one state."""
+    found = get_for(request.user, Project.objects.select_related("team"), pk)
+    runs = Run.objects.filter(project=found).for_list()
+    text, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
+    if text:
+        runs = runs.filter(name__icontains=text[:120])
+    if state in State.values:
+        runs = runs.filter(state=state)
+    page = Paginator(runs.order_by("-number"), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {"project": found, "page": page, "q": text, "state": state, "states": State.choices}
+    context |= {"may_edit": can(request.user, found, Role.EDITOR) and found.archived_at is None}
+    return render(request, "runs/project.html", {**context, "filtered": bool(text or state)})
+
+
+@require_GET
+def run(request: HttpRequest, pk: int) -> HttpResponse:
+    found = read(request, pk)
+    attempts = list(found.attempts.select_related("worker").order_by("-fence")[:MOST_EVENTS])[::-1]
+    rows = timeline.rows(attempts)
+    context = {
+        **page_of(found, "overview"),
+        "timeline": rows,
+        "timeline_parts": timeline.parts(found, attempts),
+        "down_s": sum(row.down_s or 0.0 for row in rows),
+        "last_attempt": attempts[-1] if attempts else None,
+        "events": found.events.order_by("-pk")[:MOST_EVENTS],
+        "metrics": _metrics(found),
+        "children": found.children.order_by("-number")[:MOST_CHILDREN],
+        "no_worker": found.state == State.QUEUED and not online().filter(pool=found.pool).exists(),
+    }
+    return render(request, "runs/overview.html", context)
+
+
+@require_GET
+def run_config(request: HttpRequest, pk: int) -> HttpResponse:
+    found = read(request, pk)
+    parent = found.parent
+    tables = diff.tables(found.spec, found.model_version.option_specs, found.dataset_version.option_specs)
+    context = {
+        **page_of(found, "config"),
+        "tables": tables,
+        "text": diff.as_text(found.spec),
+        "parent": parent,
+        "changes": diff.diff(parent.spec, found.spec) if parent else [],
+    }
+    return render(request, "runs/config.html", context)
+
+
+@require_GET
+def run_checkpoints(request: HttpRequest, pk: int) -> HttpResponse:
+    found = read(request, pk)
+    rows = found.checkpoints.filter(deleted_at__isnull=True).order_by("-step", "-fence")
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    newest = checkpoints.newest(found)
+    shown = [{"row": row, "sha256": checkpoints.sha256_of(row), "is_last": row == newest} for row in page]
+    gone = found.checkpoints.filter(deleted_at__isnull=False).count()
+    context = {**page_of(found, "checkpoints"), "page": page, "checkpoints": shown, "gone": gone}
+    return render(request, "runs/checkpoints.html", {**context, "may_edit": can(request.user, found, Role.EDITOR)})
+
+
+@require_safe
+def checkpoint_download(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The file of weights and state, streamed; a range of it on request."""
+    found = get_for(request.user, Checkpoint.objects.select_related("run__project"), pk)
+    name = f"run-{found.run.number}-step-{found.step}.ckpt"
+    return stream_file(request, checkpoints.path_of(found), name, sha256=checkpoints.sha256_of(found))
+
+
+@require_POST
+def checkpoint_pin(request: HttpRequest, pk: int) -> HttpResponse:
+    """Keep a checkpoint for ever, or with `unpin` no longer."""
+    found = get_for(request.user, Checkpoint.objects.select_related("run__project"), pk, Role.EDITOR)
+    checkpoints.pin(found, "unpin" not in request.POST)
+    return redirect("run-checkpoints", found.run_id)
+
+
+def page_of(found: Run, tab: str) -> dict[str, Any]:
+    """What every tab of a run needs."""
+    return {"run": found, "project": found.project, "tab": tab}
+
+
+def _metrics(found: Run) -> list[dict[str, Any]]:
+    """Rows of the summary: the watched metric first, those of validation next; at most MOST_METRICS."""
+    watched = found.spec.get("extras", {}).get("monitor")
+    mode = found.spec.get("extras", {}).get("monitor_mode", "min")
+
+    def order(name: str) -> tuple[bool, bool, str]:
+        return name != watched, not name.startswith(("val", "test")), name
+
+    rows = []
+    for name in sorted(found.summary, key=order)[:MOST_METRICS]:
+        numbers = found.summary[name]
+        rises = mode == "max" if name == watched else "loss" not in name and "err" not in name
+        which = "max" if rises else "min"
+        best, at = numbers.get(which), numbers.get(f"arg{which}")
+        rows.append(
+            {"name": name, **numbers, "best": best, "best_step": at, "which": which, "watched": name == watched}
+        )
+    return rows

@@ -1,0 +1,97 @@
+"""Metric frames and chunks, and log chunks: what a run produced."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from studio.runs.models import Run
+
+
+class MetricFrame(models.Model):
+    """One flush of a run: `n` rows of the same metrics as one column-major float64 blob.
+
+    `data` is steps, epochs, times, then each metric of `names` (see trainer_core.events.MetricBlock.columns).
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="frames")
+    fence = models.PositiveIntegerField()
+    seq = models.BigIntegerField()
+    step0 = models.BigIntegerField()
+    step1 = models.BigIntegerField()
+    n = models.PositiveIntegerField()
+    names = models.JSONField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["seq"]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="metric_frame_seq_unique")]
+
+    def __str__(self) -> str:
+        return f"frame {self.seq} of run {self.run_id}"
+
+
+class MetricChunk(models.Model):
+    """Compacted points of one metric and attempt: zstd columns; level 0 is raw, higher ones are min/max bins."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="chunks")
+    fence = models.PositiveIntegerField()
+    name = models.TextField()
+    level = models.PositiveSmallIntegerField()
+    i0 = models.BigIntegerField()
+    n = models.PositiveIntegerField()
+    step0 = models.BigIntegerField()
+    step1 = models.BigIntegerField()
+    seq1 = models.BigIntegerField(help_text="the newest frame that went into it")
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["i0"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "fence", "name", "level", "i0"], name="metric_chunk_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"chunk {self.i0} of {self.name} in run {self.run_id}"
+
+
+class LogChunk(models.Model):
+    """A piece of an attempt's output, zlib-compressed; `offset` and `size` count the raw bytes."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="log_chunks")
+    fence = models.PositiveIntegerField()
+    offset = models.BigIntegerField()
+    size = models.PositiveIntegerField()
+    lines = models.PositiveIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["fence", "offset"]
+        constraints = [models.UniqueConstraint(fields=["run", "fence", "offset"], name="log_chunk_unique")]
+
+    def __str__(self) -> str:
+        return f"log of run {self.run_id} at {self.offset}"
+
+
+class RunResult(models.Model):
+    """What an attempt's model got right and wrong on the validation split, as the trainer told it at the end.
+
+    `data` is the trainer's `results` event (see trainer_core.events), checked; `task` is empty when there are none, and
+    `reason` says why.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="results")
+    fence = models.PositiveIntegerField()
+    task = models.CharField(max_length=20, blank=True, default="")
+    reason = models.TextField(blank=True, default="")
+    checkpoint = models.CharField(max_length=80, blank=True, default="", help_text="name of the one that was looked at")
+    data = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-fence"]
+        constraints = [models.UniqueConstraint(fields=["run", "fence"], name="run_result_unique")]
+
+    def __str__(self) -> str:
+        return f"results of run {self.run_id}"

@@ -1,0 +1,45 @@
+"""`manage.py studio_worker`: executes runs and short jobs; add one on any machine that reaches database and queue."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import secrets
+import signal
+import socket
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+PR_SET_PDEATHSIG = 1
+
+
+class Command(BaseCommand):
+    help = "Execute queued runs (and inspections, with --queues control) until it is stopped."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--queues", default="runs,control", help="which queues, first ones first: runs, control")
+        parser.add_argument("--name", default="", help="a name of its own; the host name by default")
+        parser.add_argument("--pool", default="default", help="the pool of machines it belongs to")
+        parser.add_argument("--devices", default="", help="which GPUs its runs see, such as 0 or 0,1; all by default")
+        parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from studio.worker.rq_worker import StudioWorker
+
+        queues = [q.strip() for q in options["queues"].split(",") if q.strip()]
+        unknown = set(queues) - {"runs", "control"}
+        if unknown or not queues:
+            raise CommandError(f"--queues: got {options['queues']!r}, allowed is runs, control or both.")
+        if options["die_with_parent"]:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        devices = {"CUDA_VISIBLE_DEVICES": options["devices"]} if options["devices"] else {}
+        logging.getLogger("rq").setLevel(logging.WARNING)
+        name = options["name"] or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", options["pool"]):
+            raise CommandError(f"--pool: got {options['pool']!r}, allowed are up to 40 of a-z, 0-9, - and _.")
+        worker = StudioWorker(queues, name=name, pool=options["pool"], standby="runs" in queues, environment=devices)
+        worker.work(logging_level="WARNING", with_scheduler=False)

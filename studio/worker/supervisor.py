@@ -1,0 +1,233 @@
+"""Carries one attempt from its lease to its end: the only writer of the attempt's rows.
+
+It holds the lease, starts the trainer, takes over what it reports, passes orders on, and says in words what became of
+it. When the lease is lost it kills the trainer and writes nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from studio.runs import checkpoints, lease
+from studio.runs.errors import StaleState
+from studio.runs.models import Attempt, Run, State
+from studio.worker.outcome import Outcome, classify, oom_kills
+from studio.worker.spool import SpoolReader, event_handler, write_run_dir
+from studio.worker.standby import Standby
+from studio.worker.trainer import Trainer
+
+log = logging.getLogger(__name__)
+POLL_S, IDLE_POLL_S = 0.05, 0.2
+OUTPUT_EVERY_S = 0.2
+ORDERS_EVERY_S = 0.5
+RETRY_S = 1.0
+DONE_GRACE_S = 10.0  # from the trainer's last word to its end
+AWAY = (OperationalError, InterfaceError)
+T = TypeVar("T")
+
+
+class Supervisor:
+    """`run()` returns when the attempt is settled, or when it has been superseded.
+
+    `stops_asked()` is 0 while the worker goes on, 1 when it should checkpoint and stop, 2 when it should stop now.
+    """
+
+    def __init__(self, attempt: Attempt, standby: Standby, *, stops_asked: Callable[[], int] = lambda: 0) -> None:
+        self.attempt, self.run_pk, self.fence = attempt, attempt.run_id, attempt.fence
+        self.folder: Path = settings.RUNS_DIR / str(attempt.run_id) / f"a{attempt.fence}"
+        self._standby, self._stops_asked = standby, stops_asked
+        self._trainer: Trainer | None = None
+        self._reader = SpoolReader(attempt, self.folder, event_handler(attempt.run_id, attempt.fence))
+        self._state = State.STARTING
+        self._next_beat = self._next_orders = self._next_output = 0.0
+        self._stop_asked_at: float | None = None
+        self._done_at: float | None = None
+        self._killed_for = ""
+        self._oom_kills = oom_kills()
+        self._progressed, self._progressed_at = 0, time.monotonic()
+
+    def run(self) -> None:
+        try:
+            self._settle(self._attempt())
+        except StaleState as error:
+            log.warning("attempt %s of run %s stops: %s", self.fence, self.run_pk, error)
+        finally:
+            if self._trainer is not None:
+                self._trainer.kill()
+                self._trainer.close()
+
+    def _attempt(self) -> Outcome:
+        try:
+            trainer = self._trainer = self._start()
+            code = self._follow(trainer)
+            left = trainer.kill()  # what user code left running
+            self._keep_last_words(trainer)
+            self._patiently(self._drain)
+        except OSError as error:
+            log.exception("run %s attempt %s", self.run_pk, self.fence)
+            return Outcome("infra", f"The worker could not go on: {error.strerror or error}.")
+        except (StaleState, *AWAY):
+            raise
+        except Exception as error:
+            log.exception("run %s attempt %s", self.run_pk, self.fence)
+            return Outcome("infra", f"The worker failed ({type(error).__name__}: {error}).")
+        if left:
+            return Outcome("unkillable", f"{len(left)} processes of the run could not be ended: {left[:5]}.")
+        return self._outcome(code)
+
+    def _start(self) -> Trainer:
+        spec, resume = self._patiently(
+            lambda: (
+                Run.objects.values_list("spec", flat=True).get(pk=self.run_pk),
+                checkpoints.resume_list(self.run_pk),
+            )
+        )
+        order: dict[str, Any] = {
+            "run": self.run_pk,
+            "fence": self.fence,
+            "resume": list(resume) or None,
+            "manifests": resume,
+            "checkpoints": "../checkpoints",
+            "env": {"OMP_NUM_THREADS": str(settings.TRAINER_THREADS)},
+        }
+        write_run_dir(self.folder, json.dumps(spec), order)
+        (self.folder.parent / "checkpoints").mkdir(exist_ok=True, mode=0o700)
+        trainer = self._standby.take()
+        try:
+            trainer.give(self.folder, order["env"])
+        except OSError:
+            log.warning("the ready trainer had ended with code %s; starting another", trainer.poll())
+            trainer.close()
+            trainer = self._standby.take()
+            trainer.give(self.folder, order["env"])
+        return trainer
+
+    def _follow(self, trainer: Trainer) -> int | None:
+        """Until the trainer has ended, or has been ended; its exit code."""
+        while (code := trainer.poll()) is None:
+            busy = self._tolerantly(self._take_over)
+            self._tolerantly(self._keep_lease)
+            self._press_orders(trainer)
+            if self._killed_for:
+                return trainer.poll()
+            if self._state == State.RUNNING:
+                self._standby.refill()
+            time.sleep(POLL_S if busy or self._state != State.RUNNING else IDLE_POLL_S)
+        return code
+
+    def _take_over(self) -> bool:
+        busy = self._reader.read()
+        now = time.monotonic()
+        if self._reader.progressed != self._progressed:
+            self._progressed, self._progressed_at = self._reader.progressed, now
+        if now >= self._next_output:
+            self._next_output = now + OUTPUT_EVERY_S
+            busy = self._reader.read_output() or busy
+        return busy
+
+    def _keep_lease(self) -> bool:
+        """Beat every few seconds, look for orders more often; StaleState when another attempt holds the run."""
+        now = time.monotonic()
+        if now >= self._next_beat:
+            held = lease.beat(self.run_pk, self.fence)
+            if held is None:
+                raise StaleState("the lease is lost")
+            self._state = held.state
+            self._next_beat = now + settings.HEARTBEAT_S
+        elif now >= self._next_orders:
+            state = lease.state_of(self.run_pk, self.fence)
+            if state is None:
+                raise StaleState("the lease is lost")
+            self._state = state
+        else:
+            return False
+        self._next_orders = now + ORDERS_EVERY_S
+        return False
+
+    def _press_orders(self, trainer: Trainer) -> None:
+        """Cancel, pause, shut-down: first a request, then force after the grace. A trainer that hangs is ended."""
+        now = time.monotonic()
+        wanted = self._state in (State.CANCELLING, State.PAUSING) or self._stops_asked() > 0
+        if self._reader.done is not None:
+            self._done_at = self._done_at or now
+            if now - self._done_at > DONE_GRACE_S:
+                self._killed_for = "done"
+        elif not wanted:
+            limit = settings.HUNG_AFTER_S
+            if limit and now - self._progressed_at > limit:
+                trainer.dump_stacks()
+                self._killed_for = "hung"
+        elif self._stop_asked_at is None:
+            self._stop_asked_at = now
+            trainer.ask_to_stop()
+        if (wanted and self._stops_asked() > 1) or (
+            self._stop_asked_at is not None and now - self._stop_asked_at > settings.CANCEL_GRACE_S
+        ):
+            self._killed_for = "stop"
+
+    def _drain(self) -> None:
+        """Everything that the trainer left behind, to the last whole frame and byte."""
+        while self._reader.read():
+            self._keep_lease()
+        while self._reader.read_output():
+            self._keep_lease()
+
+    def _keep_last_words(self, trainer: Trainer) -> None:
+        """A trainer that could not even start says why where nobody would look; put it into the run's log."""
+        output = self._reader.output
+        if self._reader.done is None and not (output.exists() and output.stat().st_size):
+            output.write_bytes(trainer.last_words())
+
+    def _outcome(self, code: int | None) -> Outcome:
+        done, step = self._reader.done, self._reader.last_step
+        found = classify(done, code, last_step=step, oom_killed=code == -9 and oom_kills() > self._oom_kills)
+        if done is not None and found.outcome != "cancelled":
+            return found
+        saved = "A checkpoint was saved." if done else "It did not stop in time and was killed."
+        if self._killed_for == "hung":
+            minutes = settings.HUNG_AFTER_S / 60
+            words = f"Nothing happened for {minutes:g} minutes, so the process was ended; its stacks are in the log."
+            return Outcome("hung", words)
+        if self._stop_asked_at is None:
+            # Somebody else stopped the trainer: what it saved is good, and it may go on from there.
+            return found if done is None else Outcome("infra", "The process was asked to stop from outside.")
+        if done is None and not self._killed_for:
+            saved = "It ended before it could save a checkpoint."
+        if self._state in (State.CANCELLING, State.PAUSING):
+            return Outcome("cancelled", f"Stopped at step {step}. {saved}")
+        return Outcome("preempted", f"The worker was shut down at step {step}. {saved}")
+
+    def _settle(self, outcome: Outcome) -> None:
+        self._patiently(
+            lambda: lease.settle(
+                self.run_pk, self.fence, outcome=outcome.outcome, reason=outcome.reason, detail=outcome.detail
+            )
+        )
+
+    def _tolerantly(self, step: Callable[[], bool]) -> bool:
+        """Training goes on without the database: the spool keeps everything until it is back."""
+        try:
+            return step()
+        except AWAY as error:
+            log.warning("the database does not answer (%s); the trainer goes on", error)
+            close_old_connections()
+            time.sleep(RETRY_S)
+            return False
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        """Again and again until the database takes it."""
+        while True:
+            try:
+                return step()
+            except AWAY as error:
+                log.warning("the database does not answer (%s); waiting for it", error)
+                close_old_connections()
+                time.sleep(RETRY_S)
