@@ -1,0 +1,19 @@
+// @ts-check
+// What every page loads: fresh times, and the custom elements of the apps.
+import { refreshTimes } from "./core/times.js";
+import "./accounts/submit-once.js";
+import "./registry/file-upload.js";
+import "./runs/log-tail.js";
+import "./runs/run-form.js";
+import "./runs/run-list.js";
+import "./runs/run-status.js";
+import "./tracking/chart_grid.js";
+import "./tracking/log_view.js";
+import "./tracking/results.js";
+
+setInterval(refreshTimes, 15000);
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+document.addEventListener("htmx:afterSwap", refreshTimes);
+document.addEventListener("copy-text", (event) => {
+  navigator.clipboard?.writeText(/** @type {CustomEvent<string>} */ (event).detail);
+});

@@ -1,0 +1,107 @@
+// @ts-check
+// <log-view>: the output of a run; follows it live, fills gaps over HTTP, finds text, keeps the page small.
+import { subscribe } from "../live.js";
+import { overwrite, parseAnsi } from "./ansi.js";
+
+const MOST_NODES = 6000;
+
+class LogView extends HTMLElement {
+  connectedCallback() {
+    this.text = /** @type {HTMLElement} */ (this.querySelector("[data-log-text]"));
+    this.follow = /** @type {HTMLInputElement | null} */ (this.querySelector("[data-log-follow]"));
+    this.end = Number(this.dataset.end);
+    this.fence = Number(this.dataset.fence);
+    const first = this.text.textContent ?? "";
+    this.text.textContent = "";
+    this.show(first);
+    this.querySelector("[data-log-search]")?.addEventListener("input", (event) => this.find(/** @type {HTMLInputElement} */ (event.target).value));
+    this.text.addEventListener("scroll", () => {
+      const { scrollTop, scrollHeight, clientHeight } = this.text;
+      if (this.follow && scrollHeight - scrollTop - clientHeight > 40) this.follow.checked = false;
+    });
+    this.follow?.addEventListener("change", () => this.toEnd());
+    if (!this.dataset.settled) this.unsubscribe = subscribe(`run:${this.dataset.run}`, Number.MAX_SAFE_INTEGER, (m) => this.receive(m));
+    this.toEnd();
+  }
+
+  disconnectedCallback() {
+    this.unsubscribe?.();
+  }
+
+  /** @param {import("../live.js").Message} message */
+  receive(message) {
+    if (message.t === "s" && ["succeeded", "failed", "cancelled"].includes(message.d?.state)) return void this.fetchFrom();
+    if (message.t !== "log") return;
+    if (message.f && message.f > this.fence) {
+      this.fence = message.f;
+      this.end = 0;
+      this.show(`\n── attempt ${message.f} ──\n`);
+    }
+    if (message.f !== this.fence) return;
+    if (message.o === this.end) {
+      this.show(message.d);
+      this.end += new TextEncoder().encode(message.d).length;
+    } else if ((message.o ?? 0) > this.end) this.fetchFrom();
+  }
+
+  async fetchFrom() {
+    if (this.fetching) return;
+    this.fetching = true;
+    try {
+      const url = new URL(this.dataset.url ?? "", location.href);
+      url.search = new URLSearchParams({ offset: String(this.end), attempt: String(this.fence), limit: "1000000" }).toString();
+      const found = await (await fetch(url, { credentials: "same-origin" })).json();
+      if (found.offset === this.end && found.end > this.end) {
+        this.show(found.text);
+        this.end = found.end;
+      }
+    } finally {
+      this.fetching = false;
+    }
+  }
+
+  /** @param {string} raw */
+  show(raw) {
+    this.querySelector(".log-empty")?.remove();
+    const part = document.createDocumentFragment();
+    for (const piece of parseAnsi(overwrite(raw))) {
+      if (!piece.classes.length) part.append(piece.text);
+      else {
+        const span = document.createElement("span");
+        span.className = piece.classes.join(" ");
+        span.textContent = piece.text;
+        part.append(span);
+      }
+    }
+    this.text?.append(part);
+    while (this.text && this.text.childNodes.length > MOST_NODES) this.text.firstChild?.remove();
+    this.toEnd();
+  }
+
+  toEnd() {
+    if (this.follow?.checked && this.text) this.text.scrollTop = this.text.scrollHeight;
+  }
+
+  /** @param {string} wanted */
+  find(wanted) {
+    const all = this.text?.textContent ?? "";
+    if (!this.text) return;
+    if (!wanted) {
+      this.text.textContent = "";
+      return this.show(all);
+    }
+    const parts = all.split(wanted);
+    this.text.replaceChildren();
+    parts.forEach((part, i) => {
+      this.text?.append(part);
+      if (i < parts.length - 1) {
+        const mark = document.createElement("mark");
+        mark.textContent = wanted;
+        this.text?.append(mark);
+      }
+    });
+    this.text.querySelector("mark")?.scrollIntoView({ block: "center" });
+  }
+}
+
+customElements.define("log-view", LogView);
