@@ -1,0 +1,137 @@
+"""Who may use the REST interface: the same people as the pages, and 401 for nobody."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from studio.accounts.models import Membership
+from studio.registry.uploads import begin_upload, receive_chunk
+from tests import factories
+from tests.access import matrix
+from tests.access.matrix import Route, nothing, public
+from tests.access.people import People
+from tests.factories import write_checkpoint
+
+reads = functools.partial(matrix.reads, anonymous=401)
+signed_in = functools.partial(matrix.signed_in, anonymous=401)
+creates = functools.partial(matrix.edits, ok=201, json=True, anonymous=401)
+
+
+def a_project(people: People) -> dict[str, Any]:
+    return {"pk": people.project.pk}
+
+
+def a_model(people: People) -> dict[str, Any]:
+    return {"pk": factories.make_model(project=people.project).pk}
+
+
+def a_model_version(people: People) -> dict[str, Any]:
+    return {"pk": factories.make_model_version(project=people.project).pk}
+
+
+def a_dataset(people: People) -> dict[str, Any]:
+    return {"pk": factories.make_dataset(project=people.project).pk}
+
+
+def a_dataset_version(people: People) -> dict[str, Any]:
+    return {"pk": factories.make_dataset_version(project=people.project).pk}
+
+
+def an_upload(people: People) -> dict[str, Any]:
+    return {"pk": begin_upload(project=people.project, user=people.owner, filename="a.csv", size_bytes=4).pk}
+
+
+def everybody_may_run_code(people: People) -> dict[str, Any]:
+    Membership.objects.filter(team=people.team).update(may_run_code=True)
+    return {}
+
+
+def a_run(people: People) -> dict[str, Any]:
+    return {"pk": factories.make_run(people.project).pk}
+
+
+def in_state(state: str) -> matrix.Maker:
+    return lambda people: {"pk": factories.make_run(people.project, state=state).pk}
+
+
+def a_checkpoint(people: People) -> dict[str, Any]:
+    return {"pk": write_checkpoint(factories.make_run(people.project, state="succeeded")).pk}
+
+
+def choices(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "project": people.project.pk,
+        "model_version": factories.make_model_version(project=people.project).pk,
+        "dataset_version": factories.make_dataset_version(project=people.project).pk,
+    }
+
+
+def of_owner_alone(name: str, method: str, ok: int, **options: Any) -> Route:
+    """An upload is its sender's alone."""
+    expect = {"owner": ok, "editor": 404, "viewer": 404, "stranger": 404, "anonymous": 401}
+    return Route(name, an_upload, method, expect, **options)
+
+
+def of_project(**more: Any) -> Any:
+    return lambda people, kwargs: {"project": people.project.pk, **more}
+
+
+CSV = b"a,b\n1,2\n"
+
+
+def a_table(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    upload = begin_upload(project=people.project, user=people.owner, filename="a.csv", size_bytes=len(CSV))
+    receive_chunk(upload, offset=0, data=CSV)
+    return {"project": people.project.pk, "name": "table", "upload": str(upload.pk)}
+
+
+ROUTES = [
+    public("api:api-root", ok=404),
+    public("api:openapi-json"),
+    public("api:openapi-view"),
+    signed_in("api:read_me"),
+    signed_in("api:list_projects"),
+    reads("api:read_project", a_project),
+    creates("api:create_project", data=lambda people, kwargs: {"name": "New", "team": people.team.pk}),
+    signed_in("api:list_models"),
+    reads("api:list_models", query=lambda people, kwargs: f"project={people.project.pk}"),
+    reads("api:read_model", a_model),
+    reads("api:list_model_versions", a_model),
+    reads("api:read_model_version", a_model_version),
+    creates("api:create_model", everybody_may_run_code, data=of_project(name="m", code="class M: pass\n")),
+    signed_in("api:list_datasets"),
+    reads("api:list_datasets", query=lambda people, kwargs: f"project={people.project.pk}"),
+    reads("api:read_dataset", a_dataset),
+    reads("api:list_dataset_versions", a_dataset),
+    reads("api:read_dataset_version", a_dataset_version),
+    creates("api:create_upload", data=of_project(filename="a.csv", size_bytes=4)),
+    of_owner_alone("api:read_upload", "GET", 200),
+    of_owner_alone("api:put_chunk", "PUT", 200, data=lambda people, kwargs: b"a,b\n", query=lambda p, k: "offset=0"),
+    of_owner_alone("api:delete_upload", "DELETE", 204),
+    Route(
+        "api:create_dataset",
+        nothing,
+        "POST",
+        {"owner": 201, "editor": 404, "viewer": 403, "stranger": 404, "anonymous": 401},
+        data=a_table,
+        json=True,
+    ),
+    signed_in("api:list_runs"),
+    reads("api:list_runs", query=lambda people, kwargs: f"project={people.project.pk}"),
+    creates("api:create_run", data=choices),
+    reads("api:read_run", a_run),
+    reads("api:list_run_events", a_run),
+    matrix.edits("api:cancel_run", a_run, ok=200, anonymous=401),
+    matrix.edits("api:pause_run", in_state("running"), ok=200, anonymous=401),
+    matrix.edits("api:resume_run", in_state("failed"), ok=200, anonymous=401),
+    creates("api:rerun_run", a_run),
+    reads("api:read_series", a_run),
+    reads("api:read_points", a_run, query=lambda people, kwargs: "metric=loss"),
+    reads("api:read_results", a_run),
+    reads("api:read_log_piece", a_run),
+    reads("api:read_log_text", a_run),
+    reads("api:list_checkpoints", a_run),
+    reads("api:download_checkpoint", a_checkpoint),
+    signed_in("api:list_workers"),
+]

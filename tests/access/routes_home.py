@@ -1,0 +1,5 @@
+"""Who may use the first page and the health page."""
+
+from tests.access.matrix import public, signed_in
+
+ROUTES = [signed_in("home"), public("health")]

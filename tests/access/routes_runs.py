@@ -1,0 +1,63 @@
+"""Who may use the pages of runs, checkpoints, the queue and the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from studio.registry.models import DatasetVersion, ModelVersion
+from studio.runs.checkpoints import path_of
+from studio.runs.models import State
+from tests.access.matrix import Maker, edits, in_project, reads, signed_in
+from tests.access.people import People
+from tests.factories import make_checkpoint, make_dataset_version, make_model_version, make_run
+
+
+def a_project(people: People) -> dict[str, Any]:
+    return {"pk": people.project.pk}
+
+
+def a_run(state: State = State.RUNNING) -> Maker:
+    return lambda people: {"pk": make_run(people.project, state=state).pk}
+
+
+def a_checkpoint(people: People) -> dict[str, Any]:
+    checkpoint = make_checkpoint(make_run(people.project, state=State.SUCCEEDED))
+    path = path_of(checkpoint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"weights")
+    return {"pk": checkpoint.pk}
+
+
+def with_versions(people: People) -> dict[str, Any]:
+    make_model_version(project=people.project)
+    make_dataset_version(project=people.project)
+    return in_project(people)
+
+
+def choices(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    model = ModelVersion.objects.filter(model__project=people.project).last()
+    dataset = DatasetVersion.objects.filter(dataset__project=people.project).last()
+    return {"model": str(model.pk), "dataset": str(dataset.pk)} if model and dataset else {}
+
+
+def as_query(people: People, kwargs: dict[str, Any]) -> str:
+    return f"model={choices(people, kwargs)['model']}"
+
+
+ROUTES = [
+    reads("project", a_project),
+    edits("run-create", in_project, method="GET", ok=200),
+    edits("run-create", with_versions, method="GET", ok=200, query=as_query),
+    edits("run-create", with_versions, data=choices),
+    reads("run", a_run()),
+    reads("run-config", a_run()),
+    reads("run-checkpoints", a_run()),
+    edits("run-cancel", a_run(State.QUEUED)),
+    edits("run-pause", a_run(State.RUNNING)),
+    edits("run-resume", a_run(State.FAILED)),
+    edits("run-rerun", a_run(State.SUCCEEDED)),
+    reads("checkpoint-download", a_checkpoint),
+    edits("checkpoint-pin", a_checkpoint),
+    signed_in("queue"),
+    signed_in("worker-list"),
+]

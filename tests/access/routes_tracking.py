@@ -1,0 +1,21 @@
+"""Who may see the charts and logs of a run."""
+
+from typing import Any
+
+from tests.access.matrix import reads
+from tests.access.people import People
+from tests.factories import make_run
+
+
+def of_run(people: People) -> dict[str, Any]:
+    return {"pk": make_run(people.project).pk}
+
+
+ROUTES = [
+    reads("run-charts", of_run),
+    reads("run-results", of_run),
+    reads("run-logs", of_run),
+    reads("run-series", of_run),
+    reads("run-log-text", of_run),
+    reads("run-metrics-csv", of_run),
+]

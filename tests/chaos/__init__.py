@@ -1,0 +1,1 @@
+"""Faults on purpose, against real processes: `python -m tests.chaos --help`."""

@@ -1,0 +1,199 @@
+"""Copies the browser files of static/vendor/package.json into static/vendor, with licences and a hash manifest.
+
+For developers: `python -m tests.vendor` (needs npm). The copies are committed; a test compares them with the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+VENDOR = Path(__file__).resolve().parent.parent / "static" / "vendor"
+FILES = {
+    "@tabler/core": ["dist/css/tabler.min.css", "dist/js/tabler.min.js"],  # its package has no licence file
+    "htmx.org": ["dist/htmx.min.js", "LICENSE"],
+    "plotly.js-cartesian-dist-min": ["plotly-cartesian.min.js", "LICENSE"],
+    "@tabler/icons": ["LICENSE"],
+}
+MIT = """The MIT License (MIT)
+
+Copyright (c) 2018-2026 The Tabler Authors, Pawel Kuna
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""
+ICONS = [
+    "activity",
+    "adjustments",
+    "alert-circle",
+    "alert-triangle",
+    "archive",
+    "arrow-down",
+    "arrow-left",
+    "arrow-right",
+    "arrow-up",
+    "ban",
+    "bell",
+    "bolt",
+    "box",
+    "brand-python",
+    "brain",
+    "brush",
+    "chart-dots",
+    "chart-line",
+    "check",
+    "chevron-down",
+    "chevron-right",
+    "chevron-up",
+    "circle-check",
+    "circle-x",
+    "clipboard",
+    "clock",
+    "cloud-upload",
+    "code",
+    "copy",
+    "cpu",
+    "database",
+    "device-desktop",
+    "dots-vertical",
+    "download",
+    "edit",
+    "eye",
+    "eye-off",
+    "file",
+    "file-text",
+    "filter",
+    "flag",
+    "folder",
+    "folder-plus",
+    "hash",
+    "heart-rate-monitor",
+    "help-circle",
+    "history",
+    "home",
+    "hourglass",
+    "info-circle",
+    "key",
+    "layout-dashboard",
+    "link",
+    "list",
+    "list-check",
+    "loader-2",
+    "lock",
+    "logout",
+    "maximize",
+    "menu-2",
+    "minus",
+    "moon",
+    "palette",
+    "photo",
+    "pin",
+    "player-pause",
+    "player-play",
+    "player-stop",
+    "plus",
+    "puzzle",
+    "refresh",
+    "rocket",
+    "route",
+    "search",
+    "server",
+    "server-2",
+    "settings",
+    "share",
+    "shield-check",
+    "sparkles",
+    "square-check",
+    "stack-2",
+    "star",
+    "stopwatch",
+    "sun",
+    "table",
+    "tag",
+    "target",
+    "terminal-2",
+    "timeline",
+    "trash",
+    "trophy",
+    "typography",
+    "upload",
+    "user",
+    "user-plus",
+    "users",
+    "wand",
+    "x",
+    "zoom-in",
+]
+
+
+def fetch(name: str, version: str, folder: Path) -> Path:
+    """Download and unpack one package; returns its folder."""
+    done = subprocess.run(
+        ["npm", "pack", "--silent", f"{name}@{version}"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    archive = folder / done.stdout.strip().splitlines()[-1]
+    target = folder / archive.stem
+    with tarfile.open(archive) as tar:
+        tar.extractall(target, filter="data")
+    return next(target.iterdir())
+
+
+def sprite(source: Path) -> str:
+    """One SVG with a <symbol> for each outline icon."""
+    symbols = []
+    for name in sorted(ICONS):
+        text = (source / "icons" / "outline" / f"{name}.svg").read_text(encoding="utf-8")
+        inner = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+        inner = re.sub(r"</?svg[^>]*>", "", inner, flags=re.S)
+        inner = re.sub(r'<path stroke="none"[^>]*/>', "", inner)
+        inner = "".join(line.strip() for line in inner.splitlines())
+        symbols.append(f'<symbol id="{name}" viewBox="0 0 24 24">{inner}</symbol>')
+    return '<svg xmlns="http://www.w3.org/2000/svg">' + "\n".join(symbols) + "</svg>\n"
+
+
+def main() -> None:
+    wanted = json.loads((VENDOR / "package.json").read_text())["dependencies"]
+    for old in VENDOR.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old)
+    manifest: dict[str, dict[str, str]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, version in wanted.items():
+            source = fetch(name, version, Path(temporary))
+            folder = f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}-{version}"
+            (VENDOR / folder).mkdir()
+            for file in FILES[name]:
+                text = (source / file).read_bytes()
+                text = re.sub(rb"\n?(//|/\*)# sourceMappingURL=[^\n]*", b"", text)
+                (VENDOR / folder / Path(file).name).write_bytes(text)
+            if name == "@tabler/core":
+                (VENDOR / folder / "LICENSE").write_text(MIT)
+            if name == "@tabler/icons":
+                (VENDOR / folder / "sprite.svg").write_text(sprite(source), encoding="utf-8")
+            licence = json.loads((source / "package.json").read_text())["license"]
+            files = {
+                str(p.relative_to(VENDOR)): hashlib.sha256(p.read_bytes()).hexdigest()
+                for p in sorted((VENDOR / folder).iterdir())
+            }
+            manifest[name] = {"version": version, "licence": licence, **files}
+    (VENDOR / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+"""Attempts with real processes: what becomes of the run when its trainer ends well, badly, late or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from django.db import OperationalError
+
+from studio.runs import lease
+from studio.runs.cancel import request_cancel, request_pause
+from studio.runs.models import Attempt, Run, State
+from studio.tracking.logs import read_log
+from studio.tracking.query import series
+from studio.worker import supervisor, trainer
+from studio.worker.standby import Standby
+from studio.worker.supervisor import Supervisor
+from tests.factories import make_run, make_worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Hook = Callable[[], int]
+
+
+@pytest.fixture(autouse=True)
+def quick(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.RUNS_DIR = tmp_path
+    settings.CANCEL_GRACE_S = 0.4
+    settings.HEARTBEAT_S = 0.05
+    monkeypatch.setattr("studio.runs.queue._ring", lambda *args: None)
+    monkeypatch.setattr(supervisor, "IDLE_POLL_S", 0.02)
+    monkeypatch.setattr(supervisor, "POLL_S", 0.01)
+    monkeypatch.setattr(supervisor, "ORDERS_EVERY_S", 0.02)
+    monkeypatch.setattr(supervisor, "OUTPUT_EVERY_S", 0.02)
+    monkeypatch.setattr(supervisor, "RETRY_S", 0.01)
+    monkeypatch.setattr(trainer, "COMMAND", [sys.executable, str(Path(__file__).with_name("fake_trainer.py"))])
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
+@pytest.fixture
+def standby() -> Iterator[Standby]:
+    ready = Standby()
+    yield ready
+    ready.close()
+
+
+def run_that(*words: Any, **fields: Any) -> Run:
+    run = make_run(**fields)
+    run.spec["model"]["args"] = {"act": list(words)}
+    run.save(update_fields=["spec"])
+    return run
+
+
+def attempt_of(run: Run) -> Attempt:
+    attempt = lease.acquire(run.pk, make_worker())
+    assert attempt is not None
+    return attempt
+
+
+def supervise(run: Run, standby: Standby, hook: Hook = lambda: 0) -> Run:
+    """One attempt; `hook` is called at every turn of the supervisor and may give orders."""
+    Supervisor(attempt_of(run), standby, stops_asked=hook).run()
+    run.refresh_from_db()
+    return run
+
+
+def when_running(run: Run, order: Callable[[Run], Any]) -> Hook:
+    """A hook that gives the order once, as soon as the run is running."""
+    given: list[bool] = []
+
+    def hook() -> int:
+        now = Run.objects.get(pk=run.pk)
+        if now.state == State.RUNNING and not given:
+            given.append(True)
+            order(now)
+        return 0
+
+    return hook
+
+
+def steps(run: Run) -> list[float]:
+    return series([run.pk])["runs"][0]["series"][0]["x"]
+
+
+def test_a_run_that_ends_well_has_its_points_log_and_checkpoint(standby: Standby) -> None:
+    run = run_that("print:hello", "ready", "points:1-10", "progress:10", "checkpoint:10", "points:11-20", "done:ok")
+    run = supervise(run, standby)
+    assert (run.state, run.outcome, run.reason) == (State.SUCCEEDED, "ok", "It ended: ok.")
+    assert steps(run) == list(range(1, 21))
+    assert run.progress["step"] == 10
+    assert run.checkpoints.get().step == 10
+    assert read_log(run.pk).text == "hello\n"
+    attempt = run.attempts.get()
+    assert attempt.outcome == "ok"
+    assert attempt.ready_at is not None
+    assert attempt.ended_at is not None
+    assert attempt.host["device"] == "cpu"
+
+
+def test_a_trainer_that_is_killed_starts_again_from_its_newest_checkpoint(standby: Standby) -> None:
+    first = ["ready", "points:1-10", "checkpoint:10", "points:11-15", "kill:9"]
+    run = run_that(first, ["ready", "points:8-30", "done:ok"])
+    run = supervise(run, standby)
+    assert run.state == State.QUEUED
+    assert "signal 9" in run.reason
+    assert "Restarting (attempt 2, restart 1 of 5)." in run.reason
+    run = supervise(run, standby)
+    assert run.state == State.SUCCEEDED
+    assert steps(run) == list(range(1, 31))
+    assert run.attempts.get(fence=2).resume_step == 10
+    assert run.attempts.get(fence=1).valid_to_step == 10
+
+
+@pytest.mark.parametrize(
+    ("word", "words"), [("exit:0", "exit code 0"), ("exit:3", "exit code 3"), ("kill:11", "SIGSEGV")]
+)
+def test_an_end_without_a_result_is_no_success(standby: Standby, word: str, words: str) -> None:
+    run = supervise(run_that("ready", "points:1-3", word), standby)
+    assert (run.state, run.outcome) == (State.FAILED, "died")
+    assert words in run.reason
+    assert "at step 3" in run.reason
+
+
+def test_an_error_of_the_users_code_fails_without_a_restart(standby: Standby) -> None:
+    run = supervise(run_that("ready", "done:user_error", "exit:1"), standby)
+    assert (run.state, run.outcome, run.fence) == (State.FAILED, "user_error", 1)
+
+
+def test_a_cancel_lets_the_trainer_save_first(standby: Standby) -> None:
+    run = run_that("ready", "points:1-5", "wait", "checkpoint:5", "done:cancelled", "exit:3")
+    began = time.monotonic()
+    run = supervise(run, standby, when_running(run, lambda now: request_cancel(run=now, user=None)))
+    assert time.monotonic() - began < 5
+    assert (run.state, run.outcome) == (State.CANCELLED, "cancelled")
+    assert "A checkpoint was saved" in run.reason
+    assert run.checkpoints.get().step == 5
+
+
+def test_a_trainer_that_ignores_the_cancel_is_killed_after_the_grace(standby: Standby) -> None:
+    run = run_that("deaf", "ready", "points:1-5", "wait")
+    run = supervise(run, standby, when_running(run, lambda now: request_cancel(run=now, user=None)))
+    assert run.state == State.CANCELLED
+    assert "was killed" in run.reason
+    assert steps(run) == [1, 2, 3, 4, 5]
+
+
+def test_a_pause_gives_the_run_back(standby: Standby) -> None:
+    run = run_that("ready", "wait", "checkpoint:5", "done:cancelled")
+    run = supervise(run, standby, when_running(run, lambda now: request_pause(run=now, user=None)))
+    assert run.state == State.PAUSED
+    assert run.checkpoints.exists()
+
+
+def test_a_worker_that_is_shut_down_saves_and_gives_the_run_back(standby: Standby) -> None:
+    run = run_that("ready", "points:1-5", "wait", "checkpoint:5", "done:cancelled")
+    run = supervise(run, standby, lambda: int(Run.objects.get(pk=run.pk).state == State.RUNNING))
+    assert (run.state, run.outcome, run.restarts) == (State.QUEUED, "preempted", 0)
+    assert "front of the queue" in run.reason
+
+
+def test_a_second_signal_ends_the_run_at_once(standby: Standby, settings: Any) -> None:
+    settings.CANCEL_GRACE_S = 60
+    run = run_that("deaf", "ready", "wait")
+    calls: list[int] = []
+
+    def hook() -> int:
+        if Run.objects.get(pk=run.pk).state == State.RUNNING:
+            calls.append(1)
+        return min(len(calls), 2)
+
+    run = supervise(run, standby, hook)
+    assert (run.state, run.outcome) == (State.QUEUED, "preempted")
+
+
+def test_a_run_that_ends_while_the_worker_shuts_down_has_ended(standby: Standby) -> None:
+    run = run_that("ready", "wait", "done:ok")
+    run = supervise(run, standby, lambda: int(Run.objects.get(pk=run.pk).state == State.RUNNING))
+    assert run.state == State.SUCCEEDED
+
+
+def test_what_user_code_leaves_running_is_ended(standby: Standby, tmp_path: Path) -> None:
+    run = supervise(run_that("ready", "child", "done:ok"), standby)
+    assert run.state == State.SUCCEEDED
+    pid = int((tmp_path / str(run.pk) / "a1" / "child.pid").read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_sheds_its_environment_is_ended_too(standby: Standby, tmp_path: Path) -> None:
+    trainer.adopt_orphans()
+    other = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    try:
+        run = supervise(run_that("ready", "stray", "done:ok"), standby)
+        assert run.state == State.SUCCEEDED
+        assert not psutil.pid_exists(int((tmp_path / str(run.pk) / "a1" / "stray.pid").read_text()))
+        assert other.poll() is None, "a child of the worker's own was ended"
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_lost_lease_kills_the_trainer_and_writes_nothing(standby: Standby) -> None:
+    run = run_that("deaf", "ready", "points:1-5", "child", "wait")
+    attempt = attempt_of(run)
+    seen: dict[str, Any] = {}
+    watched = Supervisor(attempt, standby, stops_asked=lambda: 0)
+
+    def hook() -> int:
+        now = Run.objects.get(pk=run.pk)
+        if now.state == State.RUNNING and now.last_seq and "fence" not in seen:
+            seen["fence"] = 2
+            Run.objects.filter(pk=run.pk).update(fence=2, state=State.STARTING)
+            seen["trainer"] = watched._trainer
+        return 0
+
+    watched._stops_asked = hook
+    watched.run()
+    run.refresh_from_db()
+    attempt.refresh_from_db()
+    assert seen["trainer"].poll() is not None
+    assert not list(trainer.marked(lambda mark: mark == seen["trainer"].mark))
+    assert (run.state, run.fence) == (State.STARTING, 2)
+    assert (attempt.ended_at, attempt.outcome) == (None, "")
+
+
+def test_a_trainer_without_progress_is_ended_with_its_stacks(standby: Standby, settings: Any) -> None:
+    settings.HUNG_AFTER_S = 1.0
+    run = supervise(run_that("ready", "points:1-2", "wait"), standby)
+    assert (run.state, run.outcome) == (State.QUEUED, "hung")
+    assert "do_wait" in read_log(run.pk, 1).text
+
+
+def test_a_trainer_that_does_not_end_after_its_last_word_is_ended(
+    standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "DONE_GRACE_S", 0.1)
+    run = supervise(run_that("deaf", "ready", "done:ok", "wait"), standby)
+    assert run.state == State.SUCCEEDED
+
+
+def test_a_trainer_that_cannot_start_tells_why_in_the_log(standby: Standby, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "COMMAND", [sys.executable, "-c", "import sys; sys.exit('no torch here')"])
+    run = supervise(run_that("ready"), standby)
+    assert run.state == State.FAILED
+    assert "before its first step" in run.reason
+    assert "no torch here" in read_log(run.pk).text
+
+
+def test_a_run_directory_that_cannot_be_written_is_the_studios_fault(
+    standby: Standby, settings: Any, tmp_path: Path
+) -> None:
+    settings.RUNS_DIR = tmp_path / "file"
+    settings.RUNS_DIR.write_text("in the way")
+    run = supervise(run_that("ready"), standby)
+    assert (run.state, run.outcome) == (State.QUEUED, "infra")
+    assert "Not a directory" in run.reason
+
+
+def test_records_that_do_not_fit_are_left_out_and_told(standby: Standby, tmp_path: Path) -> None:
+    run = supervise(run_that("ready", "points:1-5", "forge", "points:6-9", "done:ok"), standby)
+    assert run.state == State.SUCCEEDED
+    assert steps(run) == list(range(1, 10))
+    assert not run.checkpoints.exists()
+    assert run.events.filter(kind="notice").count() == 6
+
+
+def test_a_damaged_part_of_the_spool_costs_only_itself(standby: Standby) -> None:
+    run = supervise(run_that("ready", "points:1-5", "garbage", "points:6-9", "done:ok"), standby)
+    assert run.state == State.SUCCEEDED
+    assert steps(run) == list(range(1, 10))
+    assert run.events.filter(kind="notice", text__contains="left out").count() == 1
+
+
+def test_training_goes_on_without_the_database_and_nothing_is_told_twice(
+    standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_that("ready", "points:1-5", "notice:once", "points:6-9", "checkpoint:9", "points:10-12", "done:ok")
+    failures = iter(range(12))
+
+    def unreliable(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if next(failures, None) is not None:
+                raise OperationalError("the database is away")
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in ("studio.worker.spool.ingest", "studio.runs.lease.beat", "studio.runs.lease.settle"):
+        module, _, function = name.rpartition(".")
+        monkeypatch.setattr(name, unreliable(getattr(sys.modules[module], function)))
+    run = supervise(run, standby)
+    assert run.state == State.SUCCEEDED
+    assert steps(run) == list(range(1, 13))
+    assert run.events.filter(kind="notice", text="once").count() == 1
+    assert run.checkpoints.count() == 1
+
+
+def test_the_trainer_sees_nothing_of_the_studio(standby: Standby, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDIO_SECRET_KEY", "canary-secret")
+    monkeypatch.setenv("DATABASE_PASSWORD", "canary-secret")
+    assert "canary-secret" not in str(trainer.child_environment())
+    child = trainer.Trainer()
+    try:
+        assert b"canary-secret" not in Path(f"/proc/{child.pid}/environ").read_bytes()
+    finally:
+        child.kill()
+        child.close()
+
+
+def test_a_trainer_ends_when_its_worker_lets_go() -> None:
+    child = trainer.Trainer()
+    child.close()
+    assert child.process.wait(10) is not None
