@@ -29,6 +29,7 @@ POLL_S, IDLE_POLL_S = 0.05, 0.2
 OUTPUT_EVERY_S = 0.2
 ORDERS_EVERY_S = 0.5
 RETRY_S = 1.0
+REFILL_AFTER_S = 5.0  # importing torch takes a processor for seconds, just when somebody waits for the first points
 DONE_GRACE_S = 10.0  # from the trainer's last word to its end
 AWAY = (OperationalError, InterfaceError)
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Supervisor:
         self._killed_for = ""
         self._oom_kills = oom_kills()
         self._progressed, self._progressed_at = 0, time.monotonic()
+        self._refill_at: float | None = None
 
     def run(self) -> None:
         try:
@@ -119,9 +121,18 @@ class Supervisor:
             if self._killed_for:
                 return trainer.poll()
             if self._state == State.RUNNING:
-                self._standby.refill()
+                self._refill_standby()
             time.sleep(POLL_S if busy or self._state != State.RUNNING else IDLE_POLL_S)
         return code
+
+    def _refill_standby(self) -> None:
+        """Get the next trainer ready: at once for a run that waits already, otherwise when this one is well under way."""
+        now = time.monotonic()
+        if self._refill_at is None:
+            waits = self._tolerantly(lambda: Run.objects.filter(state=State.QUEUED).exists())
+            self._refill_at = now if waits else now + REFILL_AFTER_S
+        if now >= self._refill_at:
+            self._standby.refill()
 
     def _take_over(self) -> bool:
         busy = self._reader.read()

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const { Feed } = await import("../../static/js/tracking/feed.js");
+const { Painter } = await import("../../static/js/tracking/painter.js");
 const { extend, format, grouped, lineOf, push, smooth, toNumber } = await import("../../static/js/tracking/points.js");
 const { rgba, rowShares } = await import("../../static/js/tracking/results.js");
 
@@ -114,4 +115,59 @@ test("a row of a confusion matrix becomes shares of its class, an empty one stay
 test("bytes with one channel become grey, with three colours", () => {
   assert.deepEqual([...rgba("AP8=", 1)], [0, 0, 0, 255, 255, 255, 255, 255]);
   assert.deepEqual([...rgba("AQID", 3)], [1, 2, 3, 255]);
+});
+
+/** A painter by hand: `frames` and `rests` are what it waits for, `clock.now` is its time. */
+function handPainter() {
+  const frames = [];
+  const rests = [];
+  const clock = { now: 0 };
+  const painter = new Painter((act) => frames.push(act), (act, ms) => rests.push({ act, ms }), () => clock.now);
+  return { painter, frames, rests, clock };
+}
+const settle = () => new Promise((resolve) => setTimeout(resolve));
+
+test("the first chart that asks is drawn with the next frame, and each chart once a round", async () => {
+  const { painter, frames, rests } = handPainter();
+  const drawn = [];
+  const [a, b] = [async () => void drawn.push("a"), async () => void drawn.push("b")];
+  for (const paint of [a, b, a]) painter.ask(paint);
+  assert.equal(frames.length, 1);
+  frames.shift()();
+  await settle();
+  assert.deepEqual(drawn, ["a", "b"]);
+  assert.equal(rests[0].ms, 0);
+});
+
+test("after a slow round the painter rests as long as the round took, and forgets nothing that asked meanwhile", async () => {
+  const { painter, frames, rests, clock } = handPainter();
+  let count = 0;
+  const paint = async () => { clock.now += 80; count += 1; };
+  painter.ask(paint);
+  frames.shift()();
+  await settle();
+  assert.equal(rests[0].ms, 80);
+  painter.ask(paint);
+  assert.equal(frames.length, 0);
+  rests.shift().act();
+  frames.shift()();
+  await settle();
+  assert.equal(count, 2);
+  rests.shift().act();
+  assert.equal(frames.length, 0);
+  painter.ask(paint);
+  assert.equal(frames.length, 1);
+});
+
+test("a chart that cannot be drawn says so and does not stop the others", async (t) => {
+  const said = t.mock.method(console, "error", () => {});
+  const { painter, frames, rests } = handPainter();
+  let drawn = false;
+  painter.ask(async () => { throw new Error("no library"); });
+  painter.ask(async () => { drawn = true; });
+  frames.shift()();
+  await settle();
+  assert.ok(drawn);
+  assert.match(String(said.mock.calls[0].arguments[0]), /no library/);
+  assert.equal(rests.length, 1);
 });

@@ -12,9 +12,10 @@ import torch
 
 from trainer_core import LightningModule, Trainer
 
-#: Calls per step over the hand-written loop; they were 12 and 38 to 43 when this was written (the progress bar redraws by
-#: time, so more often per step on a slow machine). Lightning's are 1,524 and 4,730.
-ALLOWED = {"bare": 16, "usual": 50}
+#: Calls per step over the hand-written loop. They were -24 and -4 when this was written: dropping the gradients takes
+#: the engine 36 calls less than `optimizer.zero_grad` (the progress bar redraws by time, so more often per step on a slow
+#: machine). Lightning's are 1,524 and 4,730.
+ALLOWED = {"bare": -20, "usual": 10}
 N_STEPS, FIRST, LAST = 400, 100, 300
 
 
@@ -101,6 +102,7 @@ def test_calls_per_step(setting: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"default_root_dir": tmp_path}
     if setting == "bare":
         options.update(logger=False, enable_progress_bar=False, enable_checkpointing=False)
-    over = trained(logs=setting == "usual", **options) - hand_written()
-    print(f"{setting}: {over:+.1f} calls per step")
-    assert 0 < over <= ALLOWED[setting]
+    engine, loop = trained(logs=setting == "usual", **options), hand_written()
+    print(f"{setting}: {engine - loop:+.1f} calls per step")
+    assert loop > 50
+    assert 0 < engine <= loop + ALLOWED[setting]

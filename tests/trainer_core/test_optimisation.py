@@ -90,6 +90,43 @@ def test_the_general_plan_gives_the_bits_of_the_plain_one() -> None:
     assert torch.equal(*results)
 
 
+def test_gradients_are_dropped_also_of_parameters_that_join_late() -> None:
+    frozen = torch.nn.Parameter(torch.zeros(1))
+    seen: list[Any] = []
+
+    def on_before_backward(self: Any, loss: Any) -> None:
+        if self.global_step == 1:
+            self.trainer.optimizers[0].add_param_group({"params": [frozen]})
+            frozen.grad = torch.ones(1)
+        elif self.global_step == 2:
+            seen.append(frozen.grad)
+
+    fit(with_methods(Line, on_before_backward=on_before_backward), batches(3))
+    assert seen == [None]
+
+
+@pytest.mark.parametrize("on", ["class", "instance"])
+def test_an_optimizers_own_zero_grad_is_the_one_that_is_called(on: str) -> None:
+    called: list[bool] = []
+
+    class Own(torch.optim.SGD):
+        def zero_grad(self, set_to_none: bool = True) -> None:
+            called.append(set_to_none)
+            super().zero_grad(set_to_none)
+
+    Own.__module__ = "torch.optim.own"
+
+    def configure_optimizers(self: Any) -> Any:
+        if on == "class":
+            return Own(self.parameters(), lr=0.1)
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        optimizer.zero_grad = lambda set_to_none=True: called.append(set_to_none)  # type: ignore[assignment]
+        return optimizer
+
+    fit(with_methods(Line, configure_optimizers=configure_optimizers), batches(3))
+    assert called == [True] * 3
+
+
 def test_017_gradients_are_not_synchronised_on_accumulating_batches() -> None:
     from contextlib import contextmanager
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.trainer_core.small import fit, weights
 from trainer_core import Callback, LightningModule, seed_everything
 from trainer_core.data.combined import CombinedLoader
 from trainer_core.data.derived import DerivedLoader
-from trainer_core.randomness import Randomness, mix, reseed
+from trainer_core.randomness import BLOCK, Randomness, mix, mix_next, reseed
 
 N_ITEMS = 24
 
@@ -247,6 +248,30 @@ def test_steps_are_seeded_apart() -> None:
         drawn.append(torch.rand(1).item())
     assert drawn[0] == drawn[2] != drawn[1]
     assert len({mix(a, b) & 0xFFFFFFFF for a in range(100) for b in range(100)}) > 9_990
+
+
+@pytest.mark.parametrize("first", [0, 1, 2**31 - 3, 2**63 - 5, 2**64 - 7])
+def test_seeds_made_in_blocks_are_those_made_one_by_one(first: int) -> None:
+    for base in (0, 7, 2**64 - 1):
+        assert mix_next(mix(base), first, 20) == [mix(base, first + i) for i in range(20)]
+
+
+def test_a_steps_seed_does_not_depend_on_where_the_run_was_resumed() -> None:
+    randomness = Randomness()
+    randomness.seed = 3
+
+    def drawn(numbers: Iterable[int]) -> list[float]:
+        seed_step = randomness.step_seeder(1, torch.device("cpu"))
+        assert seed_step is not None
+        found = []
+        for number in numbers:
+            seed_step(number)
+            found.append(torch.rand(1).item())
+        return found
+
+    whole = drawn(range(1, 2 * BLOCK + 9))
+    assert drawn(range(BLOCK - 2, 2 * BLOCK + 9)) == whole[BLOCK - 3 :]
+    assert drawn([5, 2 * BLOCK + 1, 4]) == [whole[4], whole[2 * BLOCK], whole[3]]
 
 
 def test_wrapped_data_keeps_the_attributes_of_the_users() -> None:

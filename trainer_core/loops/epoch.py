@@ -17,8 +17,8 @@ class EpochPlan:
     """Which hooks there are, whether schedulers go by steps, how a batch travels and is trained on."""
 
     __slots__ = (
-        "agrees", "automatic", "batch_end", "has_batch_end", "has_batch_start", "own_batch_end", "place", "plateau_by_step",
-        "profiler", "schedulers_by_step", "step", "validates",
+        "agrees", "automatic", "batch_end", "batch_end_table", "has_batch_end", "has_batch_start", "module", "own_batch_end",
+        "place", "plateau_by_step", "profiler", "schedulers_by_step", "step", "validates",
     )  # fmt: skip
 
     def __init__(self, loop: FitLoop) -> None:
@@ -26,10 +26,14 @@ class EpochPlan:
         hooks = trainer.hooks
         #: Whether several processes must agree after each batch on whether to stop.
         self.agrees: bool = trainer.world_size > 1
-        self.automatic: bool = trainer.lightning_module.automatic_optimization
+        self.module = trainer.lightning_module
+        self.automatic: bool = self.module.automatic_optimization
         self.has_batch_start = hooks.any("on_train_batch_start")
         self.has_batch_end = hooks.any("on_train_batch_end")
         self.batch_end, self.own_batch_end = hooks.callbacks("on_train_batch_end"), hooks.own("on_train_batch_end")
+        #: Where `log` keeps what is logged in that hook.
+        loop.results.enter("on_train_batch_end")
+        self.batch_end_table = loop.results.current
         by_step = [c for c in trainer.lr_scheduler_configs if c.interval == "step"] if self.automatic else []
         self.schedulers_by_step = bool(by_step)
         self.plateau_by_step = any(c.reduce_on_plateau for c in by_step)

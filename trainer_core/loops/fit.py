@@ -386,10 +386,15 @@ class FitLoop:
 
     def _call_batch_end(self, plan: EpochPlan, batch: Any, loss: Any, extra: dict[str, Any] | None) -> None:
         outputs = outputs_of(loss, extra)
-        trainer, batch_idx = self.trainer, self.batch_progress.current.ready - 1
-        self.results.enter("on_train_batch_end")
+        trainer, results, module, batch_idx = (
+            self.trainer,
+            self.results,
+            plan.module,
+            self.batch_progress.current.ready - 1,
+        )
+        results.fx, results.current = "on_train_batch_end", plan.batch_end_table
         for hook in plan.batch_end:
-            hook(trainer, trainer.lightning_module, outputs, batch, batch_idx)
+            hook(trainer, module, outputs, batch, batch_idx)
         if plan.own_batch_end is not None:
             plan.own_batch_end(outputs, batch, batch_idx)
 

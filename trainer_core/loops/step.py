@@ -72,6 +72,7 @@ def plain_plan(loop: FitLoop, optimizer: Optimizer) -> Plan:
     own_clipping = hooks.own("configure_gradient_clipping") is not None
     has_step_hook = hooks.any("on_before_optimizer_step")
     gate = loop.guard.gate(optimizer) if loop.guard is not None else None
+    zero_grad = grad_dropper(optimizer)
 
     def plain(batch: Any, batch_idx: int) -> tuple[Any, dict[str, Any] | None]:
         every = trainer.accumulate_grad_batches
@@ -87,7 +88,7 @@ def plain_plan(loop: FitLoop, optimizer: Optimizer) -> Plan:
         if every == 1 or batch_idx % every == 0:
             if has_zero:
                 hooks.call("on_before_zero_grad", optimizer)
-            optimizer.zero_grad()
+            zero_grad()
         if loss is not None:
             if has_before:
                 hooks.call("on_before_backward", loss)
@@ -111,6 +112,19 @@ def plain_plan(loop: FitLoop, optimizer: Optimizer) -> Plan:
         return loss, extra
 
     return plain
+
+
+def grad_dropper(optimizer: Optimizer) -> Callable[[], None]:
+    """`optimizer.zero_grad`; where it is torch's own, without what that does for compilers and profilers (4 us)."""
+    if type(optimizer).zero_grad is not Optimizer.zero_grad or "zero_grad" in vars(optimizer):
+        return optimizer.zero_grad
+
+    def drop() -> None:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    return drop
 
 
 def general_plan(loop: FitLoop, optimizer: Optimizer) -> Plan:

@@ -1,9 +1,9 @@
 // @ts-check
-// One chart: lines of some metrics, drawn at most four times a second and only while it can be seen.
+// One chart: lines of some metrics, drawn only while it can be seen.
+import { painter } from "./painter.js";
 import { format, smooth } from "./points.js";
 import { COLOURS, CONFIG, DASHES, layout, plotly } from "./plotly.js";
 
-const EVERY_MS = 250;
 const AXES = { step: "step", epoch: "epoch", relative: "seconds" };
 
 /** @typedef {import("./points.js").Line} Line */
@@ -21,10 +21,9 @@ export class Chart {
     this.visible = false;
     this.dirty = true;
     this.newest = 0;
-    this.drawnAt = 0;
     this.revision = 0;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.timer = undefined;
+    /** For `painter.ask`. */
+    this.paint = () => this.draw();
     this.element = this.build();
   }
 
@@ -60,9 +59,7 @@ export class Chart {
   touch(time) {
     this.dirty = true;
     if (time && time > this.newest) this.newest = time;
-    if (!this.visible || this.timer) return;
-    const wait = Math.max(0, this.drawnAt + EVERY_MS - performance.now());
-    this.timer = setTimeout(() => requestAnimationFrame(() => this.draw()), wait);
+    if (this.visible) painter.ask(this.paint);
   }
 
   /** @param {boolean} visible */
@@ -72,9 +69,7 @@ export class Chart {
   }
 
   async draw() {
-    this.timer = undefined;
     this.dirty = false;
-    this.drawnAt = performance.now();
     const { Plotly, newest } = { Plotly: await plotly(), newest: this.newest };
     // Lines grow in place: without a new revision Plotly takes them for unchanged and draws nothing.
     const datarevision = ++this.revision;
