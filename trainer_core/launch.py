@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import platform
@@ -318,7 +319,11 @@ def _end_with_pipe() -> None:
 
 
 def warm_up() -> None:
-    """Import what is slow and take one throw-away step: the first optimizer alone costs seconds."""
+    """Import what is slow and take one throw-away step: the first optimizer alone costs seconds.
+
+    What exists then stays for good, so the garbage collector need never look at it again: a full collection in the
+    middle of a run would otherwise stop a step for a tenth of a second.
+    """
     import torch
 
     import trainer_core.callbacks.run_checkpoint
@@ -336,6 +341,8 @@ def warm_up() -> None:
         torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=10)
         layer(torch.zeros(1, 2)).sum().backward()
         optimizer.step()
+    gc.collect()
+    gc.freeze()
 
 
 def standby() -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.client.conftest import server, server_process
+from tests.e2e.chromium import ARGUMENTS, chromium
 
 __all__ = ["server", "server_process"]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CHROMIUM = chromium()
 
 
 @pytest.mark.e2e

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.e2e.chromium import ARGUMENTS, NAMES, chromium
 from tests.e2e.journey import Visit
 from tests.e2e.watch import Watch
 from tests.ops.stack import Studio, manage
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LIMIT_MS = 60_000
 
 
@@ -29,9 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Not for the session: playwright's event loop runs in the main thread, where Django then refuses queries.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    program = chromium()
     if program is None:
-        pytest.skip(f"No Chromium on PATH ({', '.join(CHROMIUM)}).")
+        pytest.skip(f"No Chromium on PATH ({', '.join(NAMES)}).")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield browser

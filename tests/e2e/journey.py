@@ -206,6 +206,10 @@ class Visit:
             assert steps == sorted(set(steps)), f"{name} has a step twice or out of order"
 
 
+def percentile(values: list[float], fraction: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * fraction))]
+
+
 def as_points(found: Mapping[str, Any]) -> Points:
     """Points with words for what is not finite made equal to the page's gaps."""
     return {

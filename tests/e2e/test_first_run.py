@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 
-from tests.e2e.journey import RECORD_DRAWN, Visit
+from tests.e2e.journey import RECORD_DRAWN, Visit, percentile
 from tests.e2e.published import Published
 from tests.ops.stack import Studio, slowness
 
@@ -24,10 +24,6 @@ def empty_studio(start_studio: Callable[[], Studio]) -> Iterator[Studio]:
     studio = start_studio()
     yield studio
     studio.stop()  # two studios side by side would share the processors through all other journeys
-
-
-def percentile(values: list[float], fraction: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * fraction))]
 
 
 def test_the_printed_link_leads_to_a_live_run_of_the_example(

@@ -51,13 +51,19 @@ def move_to(data: Any, device: torch.device) -> Any:
     Copies from pinned memory do not wait (`non_blocking`); others block, as torch does.
     """
 
-    def move(leaf: Any) -> Any:
-        if isinstance(leaf, Tensor):
-            return leaf.to(device, non_blocking=device.type == "cuda")
-        moved = leaf.to(device)
-        return leaf if moved is None else moved
+    return map_leaves(data, lambda leaf: move_leaf(leaf, device), can_move)
 
-    return map_leaves(data, move, lambda leaf: callable(getattr(leaf, "to", None)))
+
+def move_leaf(leaf: Any, device: torch.device) -> Any:
+    """`move_to` of one tensor or object with a `.to(device)` method."""
+    if isinstance(leaf, Tensor):
+        return leaf.to(device, non_blocking=device.type == "cuda")
+    moved = leaf.to(device)
+    return leaf if moved is None else moved
+
+
+def can_move(leaf: Any) -> bool:
+    return callable(getattr(leaf, "to", None))
 
 
 def detach(data: Any, *, to_cpu: bool = False) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from trainer_core.data.combined import CombinedLoader
 from trainer_core.data.derived import DerivedLoader, rows_from
 from trainer_core.data.indexed import indexed_batches
+from trainer_core.data.nested import can_move, map_leaves, move_leaf
 from trainer_core.hooks import DataHooks
 from trainer_core.overrides import is_overridden
 from trainer_core.rank import rank_zero_warn
@@ -105,6 +108,8 @@ def make_place(trainer: Trainer) -> Callable[[Any, int], Any] | None:
         return None
     move = transfer.transfer_batch_to_device if transfer else None
     to_device = trainer.strategy.batch_to_device
+    if device.type == "cuda" and not (before or transfer or after or casts) and _moves_plainly(trainer.strategy):
+        return SideStream(device).place
 
     def place(batch: Any, dataloader_idx: int) -> Any:
         if casts:
@@ -120,6 +125,39 @@ def make_place(trainer: Trainer) -> Callable[[Any, int], Any] | None:
         return batch
 
     return place
+
+
+class SideStream:
+    """Copies a batch to a GPU while that still computes the step before.
+
+    The host runs ahead of the device, so a copy on the device's own stream would queue behind the whole step. Only
+    plain tensors go this way: the memory of anything else could be given away while the step still reads it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device)
+
+    def place(self, batch: Any, dataloader_idx: int) -> Any:
+        computing = torch.cuda.current_stream(self.device)
+
+        def move(leaf: Any) -> Any:
+            if leaf.__class__ is not torch.Tensor or leaf.device.type != "cpu":
+                return move_leaf(leaf, self.device)
+            with torch.cuda.stream(self.stream):
+                moved = leaf.to(self.device, non_blocking=True)
+            moved.record_stream(computing)
+            return moved
+
+        placed = map_leaves(batch, move, can_move)
+        computing.wait_stream(self.stream)
+        return placed
+
+
+def _moves_plainly(strategy: Any) -> bool:
+    from trainer_core.strategies.base import Strategy
+
+    return type(strategy).batch_to_device is Strategy.batch_to_device
 
 
 def _identity_convert() -> Any:

@@ -31,9 +31,8 @@ class EpochPlan:
         self.has_batch_start = hooks.any("on_train_batch_start")
         self.has_batch_end = hooks.any("on_train_batch_end")
         self.batch_end, self.own_batch_end = hooks.callbacks("on_train_batch_end"), hooks.own("on_train_batch_end")
-        #: Where `log` keeps what is logged in that hook.
-        loop.results.enter("on_train_batch_end")
-        self.batch_end_table = loop.results.current
+        #: Where `log` keeps what is logged in that hook; made by its first call, as the order of tables is that of hooks.
+        self.batch_end_table: Any = None
         by_step = [c for c in trainer.lr_scheduler_configs if c.interval == "step"] if self.automatic else []
         self.schedulers_by_step = bool(by_step)
         self.plateau_by_step = any(c.reduce_on_plateau for c in by_step)

@@ -392,6 +392,9 @@ class FitLoop:
             plan.module,
             self.batch_progress.current.ready - 1,
         )
+        if plan.batch_end_table is None:
+            results.enter("on_train_batch_end")
+            plan.batch_end_table = results.current
         results.fx, results.current = "on_train_batch_end", plan.batch_end_table
         for hook in plan.batch_end:
             hook(trainer, module, outputs, batch, batch_idx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from tests.chaos.pool import Pool
 from tests.trainer_core.launch.attempts import Attempt
 from trainer_core.checkpoint import io
+from trainer_core.launch import warm_up
 from trainer_core.loops.clock import PARTS
 
 pytestmark = pytest.mark.timeout(400)
@@ -187,3 +189,12 @@ def test_a_damaged_checkpoint_is_passed_over(attempts: dict[str, Attempt], whole
     assert attempt.events("ready")[0]["resume_step"] == 8
     assert "step-00000012-f1 is not used" in attempt.events("notice")[0]["text"]
     torch.testing.assert_close(last(attempt)["state_dict"], last(whole)["state_dict"], rtol=0, atol=0)
+
+
+def test_the_collector_need_not_look_at_what_a_waiting_trainer_has_imported() -> None:
+    try:
+        warm_up()
+        assert gc.get_freeze_count() > 50_000
+        assert len(gc.get_objects()) < 5_000
+    finally:
+        gc.unfreeze()
