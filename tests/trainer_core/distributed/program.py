@@ -1,4 +1,7 @@
-"""A program that trains on several processes; run as `python program.py PACKAGE WHAT FOLDER STRATEGY N`."""
+"""Trains on several processes; run as `python program.py PACKAGE WHAT[,WHAT…] FOLDER STRATEGY N`.
+
+Each WHAT has a folder of its own in FOLDER, unless there is one only.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-PACKAGE, WHAT, FOLDER, STRATEGY, N = (*sys.argv[1:6], *("trainer_core", "plain", ".", "ddp", "2")[len(sys.argv) - 1 :])
+PACKAGE, WHATS, FOLDER, STRATEGY, N = (*sys.argv[1:6], *("trainer_core", "plain", ".", "ddp", "2")[len(sys.argv) - 1 :])
 engine: Any = importlib.import_module(PACKAGE)
 callbacks: Any = importlib.import_module(f"{PACKAGE}.callbacks")
 
@@ -22,26 +25,27 @@ callbacks: Any = importlib.import_module(f"{PACKAGE}.callbacks")
 class Net(engine.LightningModule):
     """Dropout and batch statistics, which differ from rank to rank."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__()
+        self.what = what
         self.net = torch.nn.Sequential(
             torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1)
         )
-        self.automatic_optimization = WHAT != "manual"
+        self.automatic_optimization = what != "manual"
         self.lines: list[Any] = []
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         loss = self.net(batch[0]).square().mean()
         self.log("loss", loss, on_step=True, on_epoch=True, sync_dist=True, prog_bar=True)
-        if WHAT == "manual":
+        if self.what == "manual":
             optimizer = self.optimizers()
             for power in (1, 2):  # Two steps of a batch, the second of a forward pass outside of the wrapped one.
                 optimizer.zero_grad()
                 self.manual_backward(loss if power == 1 else self.net(batch[0]).pow(4).mean())
                 optimizer.step()
-        if WHAT == "error" and self.global_rank == 1 and self.global_step == 3:
+        if self.what == "error" and self.global_rank == 1 and self.global_step == 3:
             raise ZeroDivisionError("the sum of the ones")
-        if WHAT == "sigterm" and self.global_rank == 1 and self.global_step == 3:
+        if self.what == "sigterm" and self.global_rank == 1 and self.global_step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return loss
 
@@ -89,18 +93,17 @@ def weights(module: Any) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def main() -> None:
-    folder = Path(FOLDER)
+def run(what: str, folder: Path) -> None:
     engine.seed_everything(1, verbose=False) if PACKAGE == "trainer_core" else engine.seed_everything(1)
     dataset = TensorDataset(torch.randn(50, 4))
-    options: dict[str, Any] = {"randomness": "stream"} if PACKAGE == "trainer_core" and WHAT != "resume" else {}
-    if WHAT == "accumulate":
+    options: dict[str, Any] = {"randomness": "stream"} if PACKAGE == "trainer_core" and what != "resume" else {}
+    if what == "accumulate":
         options["accumulate_grad_batches"] = 3
     saver = callbacks.ModelCheckpoint(
         dirpath=folder / "checkpoints", filename="{step}", every_n_train_steps=4, save_top_k=-1
     )
     reader, usual = Reader(), {"logger": False, "enable_progress_bar": False, "callbacks": [saver], "max_epochs": 2}
-    if WHAT == "usual":
+    if what == "usual":
         loggers: Any = importlib.import_module(f"{PACKAGE}.loggers")
         saver = callbacks.ModelCheckpoint(dirpath=folder / "checkpoints", monitor="val", save_top_k=2, save_last=True)
         watching = [
@@ -112,9 +115,9 @@ def main() -> None:
         }  # fmt: skip
     trainer = engine.Trainer(
         accelerator="cpu", devices=int(N), strategy=STRATEGY, enable_model_summary=False, default_root_dir=folder,
-        num_sanity_val_steps=0, sync_batchnorm=WHAT == "sync_batchnorm", **usual, **options,
+        num_sanity_val_steps=0, sync_batchnorm=what == "sync_batchnorm", **usual, **options,
     )  # fmt: skip
-    module = Net()
+    module = Net(what)
     resume = folder / "from.ckpt"
     trainer.fit(
         module, DataLoader(dataset, 5, shuffle=True), DataLoader(dataset, 5),
@@ -128,7 +131,7 @@ def main() -> None:
         "lines": module.lines,
         "best": Path(saver.best_model_path).name,
     }
-    if WHAT == "usual":
+    if what == "usual":
         if trainer.is_global_zero:  # Which writes the files; another process could read them half written.
             files = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "found" not in p.name]
             found["files"] = sorted(files)
@@ -142,6 +145,14 @@ def main() -> None:
             "predicted": [p.tolist() for p in trainer.predict(module, DataLoader(dataset, 4))],
         }
     (folder / f"found-{trainer.global_rank}.json").write_text(json.dumps(found))
+
+
+def main() -> None:
+    whats = WHATS.split(",")
+    for what in whats:
+        folder = Path(FOLDER) / what if len(whats) > 1 else Path(FOLDER)
+        folder.mkdir(exist_ok=True)
+        run(what, folder)
 
 
 if __name__ == "__main__":
