@@ -304,10 +304,15 @@ def shortened(error: BaseException, user_files: list[str]) -> str:
     return "".join(lines.format())[-20_000:]
 
 
-def die_with_parent() -> None:
-    """SIGKILL when the process that started this one ends (Linux); elsewhere the pipe says so."""
+def die_with_parent(parent: int | None = None) -> None:
+    """SIGKILL when the process that started this one ends (Linux); elsewhere the pipe says so.
+
+    With the number of that process, also when it ended before this call, which the kernel would not tell.
+    """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _end_with_pipe() -> None:

@@ -30,7 +30,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.zygote"],
+            [sys.executable, "-m", "tests.chaos.zygote", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -40,7 +40,12 @@ class Pool:
         self._news = threading.Condition()
         self._answers: list[dict[str, Any]] = []
         threading.Thread(target=self._listen, name="zygote", daemon=True).start()
-        self._wait(600.0)
+        try:
+            self._wait(600.0)
+        except BaseException:  # an interrupt among them
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def _listen(self) -> None:
         assert self.process.stdout is not None

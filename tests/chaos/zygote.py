@@ -1,5 +1,7 @@
 """A warm process that forks trainers: torch is imported and a throw-away step is taken once, not once a trainer.
 
+`python -m tests.chaos.zygote PARENT` lives no longer than the process of that number, whenever that ends.
+
 Reads orders, one JSON object a line, from stdin: `{"run_dir", "output", "env", "mutant", "kill_at"}`. Answers on stdout:
 `{"pid"}` to each, and `{"pid", "code"}` when one has ended. A fork runs `trainer_core.launch.execute`, as a trainer on
 standby does. Forking is safe as this process has one thread and has never started torch's own.
@@ -20,11 +22,12 @@ from tests.chaos import mutants
 from trainer_core import launch
 
 
-def serve() -> int:
+def serve(parent: int) -> int:
+    # First of all: torch takes seconds to import, and a parent that is killed meanwhile would leave this one behind.
+    launch.die_with_parent(parent)
     import torch
 
     torch.set_num_threads(1)
-    launch.die_with_parent()
     launch.warm_up()
     wake, bell = os.pipe()
     os.set_blocking(bell, False)
@@ -62,6 +65,7 @@ def _answer(words: dict[str, Any]) -> None:
 
 
 def _fork(order: dict[str, Any]) -> int:
+    warm = os.getpid()
     pid = os.fork()
     if pid:
         return pid
@@ -70,7 +74,7 @@ def _fork(order: dict[str, Any]) -> int:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        launch.die_with_parent()
+        launch.die_with_parent(warm)
         nothing = os.open(os.devnull, os.O_RDONLY)
         output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(nothing, 0)
@@ -110,4 +114,4 @@ def _die_at(number: int) -> None:
 
 
 if __name__ == "__main__":
-    os._exit(serve())
+    os._exit(serve(int(sys.argv[1])))
