@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LAYOUT = "2.6.6"
 OWN = "trainer_core"
 #: What differs between the processes of a run.
-PER_RANK = ("rng", "rng_at_epoch", "metrics", "epoch_results", "gradients")
+PER_RANK = ("rng", "rng_at_epoch", "metrics", "epoch_results", "gradients", "data")
 #: Whether hyper-parameters of any type are kept, as Lightning does; `compat.lightning.install` sets it.
 KEEP_OBJECTS = False
 _warn_once = OnceEach()
@@ -90,6 +90,7 @@ def own_state(trainer: Trainer) -> dict[str, Any]:
         "window_weight": None if loop.window_weight is None else float(loop.window_weight),
         "weight_unit": loop.weight_unit,
         "randomness": trainer.randomness.state(),
+        "data": loop.data_places,
     }
 
 
@@ -212,6 +213,7 @@ def restore_loops(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         resume.batch_settled, resume.validated_at = bool(own["batch_settled"]), int(own["validated_at"])
         loop.batches_that_stepped = int(own["batches_that_stepped"])
         resume.rng_restored = (own["rng_at_epoch"] or own["rng"], own["rng"])
+        resume.data_places = own.get("data")
         _restore_randomness(trainer, own.get("randomness") or {"mode": "stream", "seed": None, "seeds_all": False})
         trainer.recorder.callback_metrics.update(own["metrics"])
         # Written at an epoch's end, it holds values of that epoch, not of the next.
@@ -246,6 +248,7 @@ def _of_this_rank(trainer: Trainer, own: dict[str, Any]) -> dict[str, Any]:
             f"{trainer.world_size}: the epoch's values so far are those of the first, and the run does not go on bit "
             "for bit."
         )
+        return {**own, "data": None}
     return own
 
 

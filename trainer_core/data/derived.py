@@ -26,6 +26,7 @@ from trainer_core.data.combined import CombinedLoader
 from trainer_core.data.distributed import RunSampler
 from trainer_core.data.indexed import indexed_batches, is_indexable
 from trainer_core.data.loaders import with_attributes
+from trainer_core.data.stateful import own_place
 from trainer_core.randomness import DATA, ORDER, Randomness, reseed
 
 #: Iterators that only hand out what is there.
@@ -137,6 +138,8 @@ class DerivedLoader:
         self.is_seekable = type(loader) in (list, tuple) or (
             isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
         )
+        #: For data that is not seekable but can go on from a state of its own.
+        self.own = None if self.is_seekable else own_place(loader)
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -176,6 +179,8 @@ class DerivedLoader:
 
     def _read_over(self, first: int, seed: int) -> Iterator[Any]:
         """Data that can only be read from its start: with a seed for each batch, and the first ones thrown away."""
+        if self.own is not None:
+            return self.own.batches(first, seed)
         reseed(seed)
         batches = iter(self.loader)
         if type(batches) in _OF_LISTS:
@@ -218,16 +223,46 @@ def derive(loader: CombinedLoader, randomness: Randomness, rank: int, *, number:
     return [DerivedLoader(one, randomness, number + k, rank) for k, one in enumerate(loader.flattened)]
 
 
+def caveats(derived: list[DerivedLoader]) -> list[str]:
+    """What a run that is resumed inside an epoch cannot do with these loaders, each in a sentence."""
+    said = []
+    names = sorted({type(one.loader).__name__ for one in derived if not one.is_seekable and one.own is None})
+    if names:
+        said.append(
+            f"{', '.join(names)} can only be read from the beginning: a run that is resumed inside an epoch reads "
+            "the batches before that place again."
+        )
+    apart = [one.loader for one in derived if one.own is not None and getattr(one.loader, "num_workers", 0) > 0]
+    names = sorted({type(loader).__name__ for loader in apart})
+    if names:
+        said.append(
+            f"{', '.join(names)} reads in worker processes of its own: a run that is resumed inside an epoch goes on "
+            "from its state, and bit for bit only if what is drawn at random there is part of that state."
+        )
+    return said
+
+
 def rows_from(loader: CombinedLoader, derived: list[DerivedLoader], epoch: int, first: int) -> Iterator[Any]:
     """The batches of an epoch over several loaders, from number `first` on."""
     over = loader.with_loaders(derived)
-    lengths = over.lengths()
-    if first and not all(d.is_seekable and n != float("inf") for d, n in zip(derived, lengths, strict=True)):
+    places = places_of(over, derived, first)
+    if places is None:
         for one in derived:
             one.begin(epoch)
         return islice((row[0] for row in over.rows()), first, None)
-    for one, length in zip(derived, lengths, strict=True):
-        size = max(int(length), 1) if length != float("inf") else 1
-        cycle = first // size if over.mode == "max_size_cycle" and first else 0
-        one.begin(epoch, first - cycle * size, cycle)
+    for one, (cycle, begin) in zip(derived, places, strict=True):
+        one.begin(epoch, begin, cycle)
     return (row[0] for row in over.rows(first))
+
+
+def places_of(loader: CombinedLoader, derived: list[DerivedLoader], first: int) -> list[tuple[int, int]] | None:
+    """Where row `first` is in each loader: (times it has begun again, batches read since); None when that is not known."""
+    lengths = loader.lengths()
+    places = []
+    for one, length in zip(derived, lengths, strict=True):
+        if first and (length == float("inf") or not (one.is_seekable or one.own is not None)):
+            return None
+        size = max(int(length), 1) if length != float("inf") else 1
+        cycle = first // size if loader.mode == "max_size_cycle" and first else 0
+        places.append((cycle, first - cycle * size))
+    return places

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer_core.data.combined import CombinedLoader
-from trainer_core.data.derived import DerivedLoader, rows_from
+from trainer_core.data.derived import DerivedLoader, places_of, rows_from
 from trainer_core.data.indexed import indexed_batches
 from trainer_core.data.nested import can_move, map_leaves, move_leaf
 from trainer_core.hooks import DataHooks
@@ -37,21 +37,45 @@ class Fetcher:
         """Create the iterators; random streams are drawn from here as the DataLoader does."""
         self.fetched, self.done = 0, False
         loaders = self.loader.flattened
-        if len(loaders) == 1 and self.loader.iterables is loaders[0]:
+        if self._is_single:
             single = loaders[0]
             self._iterator = indexed_batches(single) or iter(single)
         else:
             self._iterator = (row[0] for row in self.loader.rows())
 
-    def start_at(self, epoch: int, first: int) -> None:
-        """Create the iterators of `epoch`, which begin at batch `first` of it."""
+    def start_at(self, epoch: int, first: int, places: list[Any] | None = None) -> None:
+        """Create the iterators of `epoch`, which begin at batch `first` of it; `places` is what `places_at(first)` gave."""
         assert self.derived is not None
         self.fetched, self.done = first, False
-        if len(self.derived) == 1 and self.loader.iterables is self.loader.flattened[0]:
+        for one in self.derived:
+            if one.own is not None:
+                one.own.looks_ahead = self.length == float("inf")
+        for one, (_, number), place in zip(self.derived, self._places(first) or (), places or (), strict=False):
+            if one.own is not None and place is not None:
+                one.own.restore(number, place)
+        if self._is_single:
             self.derived[0].begin(epoch, first)
             self._iterator = iter(self.derived[0])
         else:
             self._iterator = rows_from(self.loader, self.derived, epoch, first)
+
+    @property
+    def _is_single(self) -> bool:
+        return len(self.loader.flattened) == 1 and self.loader.iterables is self.loader.flattened[0]
+
+    def _places(self, number: int) -> list[tuple[int, int]] | None:
+        assert self.derived is not None
+        return [(0, number)] if self._is_single else places_of(self.loader, self.derived, number)
+
+    def places_at(self, number: int) -> list[Any] | None:
+        """Of each loader that keeps its own place, that after `number` batches; None when none can tell."""
+        if self.derived is None or all(one.own is None for one in self.derived):
+            return None
+        within = self._places(number)
+        if within is None:
+            return None
+        places = [one.own and one.own.at(at) for one, (_, at) in zip(self.derived, within, strict=True)]
+        return None if all(place is None for place in places) else places
 
     def skip(self, n_batches: int) -> None:
         """Read over the first `n_batches` of a resumed epoch."""

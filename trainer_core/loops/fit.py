@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer_core.data.combined import CombinedLoader, sized_len
-from trainer_core.data.derived import DerivedLoader, derive
+from trainer_core.data.derived import DerivedLoader, caveats, derive
 from trainer_core.data.loaders import Source, check_length, combine, limited, set_epoch
 from trainer_core.data.prefetch import Fetcher
 from trainer_core.errors import SIGTERMException
@@ -76,6 +76,15 @@ class FitLoop:
     @property
     def _batches_that_stepped(self) -> int:
         return self.batches_that_stepped
+
+    @property
+    def data_places(self) -> tuple[int, list[Any]] | None:
+        """(batches of the open epoch, where data that keeps its own place stands after them); None when none does."""
+        epochs, number = self.epoch_progress.current, self.batch_progress.current.processed
+        if self.fetcher is None or epochs.ready == epochs.processed or not number:
+            return None
+        places = self.fetcher.places_at(number)
+        return None if places is None else (number, places)
 
     @property
     def restarting(self) -> bool:
@@ -213,12 +222,8 @@ class FitLoop:
         if not randomness.is_exact:
             return None
         derived = derive(loader, randomness, self.trainer.global_rank)
-        names = sorted({type(one.loader).__name__ for one in derived if not one.is_seekable})
-        if names:
-            self._warn_once.info(
-                f"{', '.join(names)} can only be read from the beginning: a run that is resumed inside an epoch reads "
-                "the batches before that place again."
-            )
+        for words in caveats(derived):
+            self._warn_once.info(words)
         return derived
 
     def _reload_is_due(self) -> bool:
@@ -236,7 +241,7 @@ class FitLoop:
             for one in self.loader.flattened:
                 set_epoch(one, epoch)
         if self.fetcher.derived is not None:
-            self.fetcher.start_at(epoch, first)
+            self.fetcher.start_at(epoch, first, self.resume.places_after(first))
             if not self.resume.active and self.batch_progress.total.ready == 0:
                 self.trainer.randomness.seeds_all = not all(one.is_plain for one in self.fetcher.derived)
             return

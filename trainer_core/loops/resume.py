@@ -31,6 +31,14 @@ class ResumePoint:
     #: (states at the start of the epoch, states at the checkpoint), until they are restored.
     rng_restored: tuple[Any, Any] | None = None
 
+    #: (batches of the open epoch, where data that keeps its own place stood after them), as `FitLoop.data_places`.
+    data_places: tuple[int, list[Any]] | None = None
+
+    def places_after(self, number: int) -> list[Any] | None:
+        """Where data that keeps its own place goes on, if the checkpoint was written after so many batches."""
+        places, self.data_places = self.data_places, None
+        return places[1] if places is not None and places[0] == number else None
+
     def mark_epoch(self) -> None:
         """The iterators of an epoch are about to be made."""
         self.rng_at_epoch = capture_rng(include_cuda=False)
