@@ -19,34 +19,54 @@ from tests.ops.stack import ROOT, environment
 
 PROGRAMS = ("initdb", "pg_ctl")
 IS_THERE = all(map(shutil.which, PROGRAMS)) and find_spec("psycopg") is not None
-# No write need outlive a test.
-OPTIONS = "-c listen_addresses='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+# No write need outlive the machine.
+OPTIONS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off"
+# Nor the server.
+FORGETFUL = f"{OPTIONS} -c synchronous_commit=off"
+
+
+class Server:
+    """One in `folder`. `url` is for STUDIO_DATABASE_URL. It refuses to run as root: then it runs as `postgres`."""
+
+    def __init__(self, folder: str, user: str | None, options: str) -> None:
+        self.url = f"postgres://studio@{folder.replace('/', '%2F')}/postgres"
+        self.folder, self._user, self._options = folder, user, options
+
+    def start(self) -> None:
+        self._control("-l", f"{self.folder}/log", "-o", f"-k {self.folder} {self._options}", "-w", "start")
+
+    def stop(self) -> None:
+        """As a crash would: nobody is waited for, and the next start has to recover."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *arguments: str) -> None:
+        _run(self._user, "pg_ctl", "-D", f"{self.folder}/data", *arguments)
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Starts it; yields the URL for STUDIO_DATABASE_URL. The server refuses to run as root: then it is `postgres`."""
+def server(options: str = FORGETFUL) -> Iterator[Server]:
+    """A started one, stopped at the end."""
     user = "postgres" if os.geteuid() == 0 else None
     # Not below pytest's own directory, which is closed to other users; a socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="studio-postgres-") as folder:
         if user:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-        data = f"{folder}/data"
-        _run(user, "initdb", "-D", data, "-U", "studio", "--auth=trust", "--no-sync", "-E", "UTF8")
-        _run(user, "pg_ctl", "-D", data, "-l", f"{folder}/log", "-o", f"-k {folder} {OPTIONS}", "-w", "start")
+        _run(user, "initdb", "-D", f"{folder}/data", "-U", "studio", "--auth=trust", "--no-sync", "-E", "UTF8")
+        found = Server(folder, user, options)
+        found.start()
         try:
-            yield f"postgres://studio@{folder.replace('/', '%2F')}/postgres"
+            yield found
         finally:
-            _run(user, "pg_ctl", "-D", data, "-m", "immediate", "stop")
+            found.stop()
 
 
 def run_tests(*arguments: str) -> subprocess.CompletedProcess[str]:
     """pytest with these arguments on a fresh server; its output is in `stdout`."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    with server() as url:
+    with server() as found:
         return subprocess.run(
             command,
-            env=environment(STUDIO_DATABASE_URL=url),
+            env=environment(STUDIO_DATABASE_URL=found.url),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

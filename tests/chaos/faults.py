@@ -19,6 +19,7 @@ from studio.client.runs import Run
 from tests.chaos.stack import LIMIT_S, Stack, seconds_until
 from tests.chaos.whole import Reference, broken, broken_history
 from tests.ops.stack import eventually
+from tests.postgres import Server
 
 Found = tuple[str, list[str]]
 
@@ -114,6 +115,49 @@ def database_locked(stack: Stack, reference: Reference, away_s: float = 60.0) ->
     wrong += broken_history(stack, run)
     figures = f"locked {held:.0f} s; {locked:.0f} spool bytes/s meanwhile, {quiet:.0f} before"
     return f"{figures}; points arrived {drained:.1f} s after; {len(steps)} points in one attempt", wrong
+
+
+def database_away(stack: Stack, server: Server, away_s: float = 60.0) -> Found:
+    """The PostgreSQL server crashes and stays away; one run trains all the while, another may end meanwhile."""
+    long, short = stack.start(epochs=int(away_s + 20) * 3, every="400st"), stack.start()
+    fence = stack.wait_training(long)
+    stack.wait_training(short)
+    spool = stack.up.data_dir / "runs" / str(long.id) / f"a{fence}" / "spool"
+    quiet, stored, before = _growth(spool, 3.0), stack.steps(long, fence), stack.parts()
+    server.stop()
+    began = time.monotonic()
+    meanwhile = _growth(spool, away_s)
+    kept, trains = stack.parts(), bool(stack.trainers(long))
+    server.start()
+    away = time.monotonic() - began
+    first = seconds_until(lambda: stack.steps(long, fence) > stored + 100, "points arrive again")
+    for run in (long, short):
+        stack.wait_state(run, "succeeded", "failed", limit_s=300.0)
+    answers = seconds_until(lambda: answered(stack, long), "the pages answer", 60.0)
+    wrong = [] if trains and meanwhile > quiet / 2 else [f"training stood still: {meanwhile:.0f} bytes/s"]
+    counts = []
+    for run in (long, short):
+        steps = run.refresh().series("train_loss").steps
+        counts.append(len(steps))
+        wrong += [] if run.state == "succeeded" else [f"run {run.id} is {run.state}: {run.reason}"]
+        wrong += [] if steps == [float(s + 1) for s in range(len(steps))] else [f"run {run.id} lost or doubled points"]
+        wrong += [] if stack.state(run)[1] == 1 else [f"run {run.id} was started again though its worker was there"]
+        wrong += broken_history(stack, run)
+    gone = sorted(part for part, pids in before.items() if not pids <= kept.get(part, set()))
+    figures = (
+        f"{away:.0f} s; {meanwhile:.0f} spool bytes/s meanwhile, {quiet:.0f} before; points arrived {first:.1f} s after"
+    )
+    ended = f"{counts} points in one attempt each; pages answer {answers:.1f} s after the end"
+    return f"{figures}; {ended}; ended meanwhile: {', '.join(gone) or 'no process of the studio'}", wrong
+
+
+def answered(stack: Stack, run: Run) -> bool:
+    from studio.client import StudioError
+
+    try:
+        return bool(run.refresh().state)
+    except StudioError:
+        return False
 
 
 def _growth(spool: Path, seconds: float) -> float:

@@ -27,6 +27,9 @@ FAULTS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kills", type=int, default=0, help="random cold kills of random processes")
     parser.add_argument("--split-brains", type=int, default=0, help="rounds, with leases of 1.5 s instead of 15 s")
+    parser.add_argument(
+        "--postgres-away", type=float, default=0.0, metavar="S", help="so long no PostgreSQL under a run"
+    )
     parser.add_argument("--faults", nargs="*", choices=FAULTS, default=None, help="these alone; all without a choice")
     parser.add_argument("--seed", type=int, default=None, help="of the kills; drawn and printed when not given")
 
@@ -34,13 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     wrong, faults = 0, arguments.faults
     if faults is None:
-        faults = [] if arguments.kills or arguments.split_brains else FAULTS
+        faults = [] if arguments.kills or arguments.split_brains or arguments.postgres_away else FAULTS
     with tempfile.TemporaryDirectory(prefix="studio-chaos-") as folder:
         if faults or arguments.kills:
             seed = arguments.seed if arguments.seed is not None else time.time_ns() % 10**9
             wrong += _in_one_studio(Path(folder) / "plain", faults, arguments.kills, seed)
         if arguments.split_brains:
             wrong += _split_brains(Path(folder) / "short", arguments.split_brains)
+        if arguments.postgres_away:
+            wrong += postgres_away(Path(folder) / "postgres", arguments.postgres_away)
     print(f"{wrong} broken promises", flush=True)
     return 1 if wrong else 0
 
@@ -116,3 +121,15 @@ def _split_brains(folder: Path, count: int) -> int:
         flush=True,
     )
     return rounds.stale + (not once)
+
+
+def postgres_away(folder: Path, away_s: float) -> int:
+    """A studio on a PostgreSQL server that crashes under a run and stays away for a while; the broken promises."""
+    from tests import postgres
+    from tests.chaos import faults
+    from tests.chaos.stack import Stack
+
+    with postgres.server(postgres.OPTIONS) as server, Stack(folder, STUDIO_DATABASE_URL=server.url) as stack:
+        told, wrong = faults.database_away(stack, server, away_s)
+    print(f"PostgreSQL away: {told}", *(f"\n  BROKEN {words}" for words in wrong), flush=True)
+    return len(wrong)

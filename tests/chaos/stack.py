@@ -82,6 +82,7 @@ class Stack:
     def __init__(self, folder: Path, *, workers: int = 2, **environment: str) -> None:
         self.up = Studio(folder / "data", "--port", "0", "--workers", str(workers), **environment)
         self.database = folder / "data" / "studio.sqlite3"
+        self._postgres = environment.get("STUDIO_DATABASE_URL", "")
         self._locks = 0
 
     def __enter__(self) -> Stack:
@@ -115,7 +116,12 @@ class Stack:
         )
 
     def rows(self, query: str, *values: Any) -> list[Any]:
-        """Straight from the database file, whatever the web server does."""
+        """Straight from the database, whatever the web server does."""
+        if self._postgres:
+            import psycopg
+
+            with psycopg.connect(self._postgres) as connection:
+                return connection.execute(query.replace("?", "%s"), values).fetchall()
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)) as database:
             return database.execute(query, values).fetchall()
 
@@ -157,6 +163,11 @@ class Stack:
     def told(self, run: Run) -> str:
         """State and reason."""
         return ": ".join(self.rows("select state, reason from runs_run where id = ?", run.id)[0])
+
+    def parts(self) -> dict[str, set[int]]:
+        """Process ids of the studio's long-lived parts."""
+        found = {part: set(self.up.pids(part)) for part in ("daphne", "valkey-server", "studio_worker", "scheduler")}
+        return {part: pids for part, pids in found.items() if pids}
 
     def holder(self, run: Run) -> int:
         """Process id of the worker that holds the run."""

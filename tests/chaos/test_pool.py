@@ -38,7 +38,7 @@ def test_the_warm_process_ends_with_its_parent_even_before_it_is_ready(after_s: 
         time.sleep(after_s)
         starter.kill()
         starter.wait()
-        eventually(lambda: _is_gone(warm), "the warm process is gone", 1.5)
+        eventually(lambda: _is_gone(warm), "the warm process is gone", 20.0)
     finally:
         if not _is_gone(warm):
             warm.kill()
@@ -56,7 +56,7 @@ def test_an_interrupt_while_the_warm_process_gets_ready_ends_it() -> None:
     (warm,) = eventually(lambda: psutil.Process(waiter.pid).children(), "the warm process is there", 10.0)
     waiter.send_signal(signal.SIGINT)
     waiter.communicate(timeout=10.0)
-    assert _is_gone(warm)
+    eventually(lambda: _is_gone(warm), "the warm process is gone, without having imported torch first", 2.0)
 
 
 def _is_gone(process: psutil.Process) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
 from tests.chaos import faults, full
 from tests.chaos.stack import Stack
 from tests.chaos.whole import broken, reference_of
@@ -40,3 +41,9 @@ def test_killed_processes_leave_no_mark_on_a_run(tmp_path: Path) -> None:
 
 def test_every_fault_of_the_command_is_there() -> None:
     assert all(callable(getattr(faults, name)) for name in full.FAULTS)
+
+
+if postgres.IS_THERE:
+
+    def test_a_run_trains_on_while_its_database_server_is_away(tmp_path: Path) -> None:
+        assert full.postgres_away(tmp_path, 6.0) == 0
