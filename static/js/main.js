@@ -10,6 +10,7 @@ import "./runs/run-status.js";
 import "./tracking/chart_grid.js";
 import "./tracking/log_view.js";
 import "./tracking/results.js";
+import "./tracking/system.js";
 
 setInterval(refreshTimes, 15000);
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -79,6 +79,10 @@ class Run(Record):
         """What its best checkpoint gets right and wrong: `task`, `data`, and `reason` where there are none."""
         return self._connection.get(f"/runs/{self.id}/results")
 
+    def system(self, attempt: int | None = None) -> Values:
+        """What its newest attempt, or the given one, and the machine took: `charts` over the seconds of the attempt."""
+        return self._connection.get(f"/runs/{self.id}/system", attempt=attempt)
+
     def log(self, attempt: int | None = None) -> str:
         """What it printed, in its newest attempt or the given one."""
         with self._connection.open("GET", f"/runs/{self.id}/log/text", query={"attempt": attempt}) as response:

@@ -95,3 +95,20 @@ class RunResult(models.Model):
 
     def __str__(self) -> str:
         return f"results of run {self.run_id}"
+
+
+class SystemSample(models.Model):
+    """What an attempt and its machine took at one moment: see studio.worker.system."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="system_samples")
+    fence = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    age_s = models.FloatField(help_text="seconds since the attempt began")
+    values = models.JSONField()
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["run", "fence"], name="system_sample_attempt")]
+
+    def __str__(self) -> str:
+        return f"sample of run {self.run_id}"

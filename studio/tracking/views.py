@@ -20,6 +20,7 @@ from studio.tracking.drawing import shown
 from studio.tracking.logs import read_log, whole_log
 from studio.tracking.query import AXES, MAX_WIDTH, Axis, abandoned, series, visible_blocks
 from studio.tracking.results import results_of, why_none
+from studio.tracking.system import charts_of
 
 MOST_LOG = 1 << 20
 
@@ -45,12 +46,31 @@ def run_results(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
+def run_system(request: HttpRequest, pk: int) -> HttpResponse:
+    run = _run(request, pk)
+    return render(request, "tracking/system.html", {**_of_attempt(request, run), "tab": "system"})
+
+
+@require_GET
+def run_system_charts(request: HttpRequest, pk: int) -> JsonResponse:
+    """JSON `{"charts": [...]}`: see `tracking.system.charts_of`; `?attempt=`, the newest without it."""
+    run = _run(request, pk)
+    fence = _whole(request.GET.get("attempt"), 0) or run.fence
+    return JsonResponse({"charts": charts_of(run.pk, fence), "settled": run.is_settled})
+
+
+@require_GET
 def run_logs(request: HttpRequest, pk: int) -> HttpResponse:
     run = _run(request, pk)
+    context = _of_attempt(request, run)
+    return render(request, "tracking/logs.html", {**context, "tab": "logs", "log": read_log(run.pk, context["fence"])})
+
+
+def _of_attempt(request: HttpRequest, run: Run) -> dict[str, Any]:
+    """What pages of one attempt show: that of `?attempt=`, or the newest."""
     attempts = list(run.attempts.order_by("-fence").values("fence", "log_bytes", "outcome"))
     fence = _whole(request.GET.get("attempt"), 0) or (attempts[0]["fence"] if attempts else 0)
-    context = {"run": run, "project": run.project, "tab": "logs", "attempts": attempts, "fence": fence}
-    return render(request, "tracking/logs.html", {**context, "log": read_log(run.pk, fence)})
+    return {"run": run, "project": run.project, "attempts": attempts, "fence": fence}
 
 
 @require_GET

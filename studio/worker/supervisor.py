@@ -19,10 +19,12 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from studio.runs import checkpoints, lease
 from studio.runs.errors import StaleState
 from studio.runs.models import Attempt, Run, State
+from studio.tracking.system import keep_sample
 from studio.worker.outcome import Outcome, classify, oom_kills
 from studio.worker.spool import SpoolReader, event_handler, write_run_dir
 from studio.worker.standby import Standby
-from studio.worker.trainer import Trainer
+from studio.worker.system import Sampler, due_after
+from studio.worker.trainer import Trainer, child_environment
 
 log = logging.getLogger(__name__)
 POLL_S, IDLE_POLL_S = 0.05, 0.2
@@ -55,6 +57,8 @@ class Supervisor:
         self._oom_kills = oom_kills()
         self._progressed, self._progressed_at = 0, time.monotonic()
         self._refill_at: float | None = None
+        self._sampler: Sampler | None = None
+        self._began = self._next_sample = time.monotonic()
 
     def run(self) -> None:
         try:
@@ -117,6 +121,8 @@ class Supervisor:
         while (code := trainer.poll()) is None:
             busy = self._tolerantly(self._take_over)
             self._tolerantly(self._keep_lease)
+            if self._state == State.RUNNING:
+                self._tolerantly(self._look_at_machine)
             self._press_orders(trainer)
             if self._killed_for:
                 return trainer.poll()
@@ -161,6 +167,19 @@ class Supervisor:
         else:
             return False
         self._next_orders = now + ORDERS_EVERY_S
+        return False
+
+    def _look_at_machine(self) -> bool:
+        """Now and then store what the run takes; a moment that could not be stored is gone."""
+        now = time.monotonic()
+        if self._trainer is None or now < self._next_sample:
+            return False
+        age_s = now - self._began
+        self._next_sample = now + due_after(age_s)
+        if self._sampler is None:  # whose first figures would be those of a process that only imports
+            self._sampler = Sampler(self._trainer.pid, child_environment().get("CUDA_VISIBLE_DEVICES"))
+        elif values := self._sampler.sample():
+            keep_sample(self.run_pk, self.fence, age_s, values)
         return False
 
     def _press_orders(self, trainer: Trainer) -> None:

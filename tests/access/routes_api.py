@@ -127,6 +127,7 @@ ROUTES = [
     matrix.edits("api:resume_run", in_state("failed"), ok=200, anonymous=401),
     creates("api:rerun_run", a_run),
     reads("api:read_series", a_run),
+    reads("api:read_system", a_run),
     reads("api:read_points", a_run, query=lambda people, kwargs: "metric=loss"),
     reads("api:read_results", a_run),
     reads("api:read_log_piece", a_run),

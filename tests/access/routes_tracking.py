@@ -14,6 +14,8 @@ def of_run(people: People) -> dict[str, Any]:
 ROUTES = [
     reads("run-charts", of_run),
     reads("run-results", of_run),
+    reads("run-system", of_run),
+    reads("run-system-charts", of_run),
     reads("run-logs", of_run),
     reads("run-series", of_run),
     reads("run-log-text", of_run),

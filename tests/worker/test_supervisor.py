@@ -102,6 +102,21 @@ def test_a_run_that_ends_well_has_its_points_log_and_checkpoint(standby: Standby
     assert attempt.host["device"] == "cpu"
 
 
+def test_what_a_run_takes_of_its_machine_is_kept(standby: Standby, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.worker.system.RATES", ((float("inf"), 0.05),))
+    run = run_that("ready", "wait", "done:cancelled")
+
+    def enough() -> int:
+        return int(run.system_samples.count() >= 3)
+
+    supervise(run, standby, enough)
+    first, *others = run.system_samples.all()
+    assert len(others) >= 2
+    assert first.fence == 1
+    assert 0 < first.age_s < others[-1].age_s
+    assert first.values["memory.run"] > 5
+
+
 def test_a_trainer_that_is_killed_starts_again_from_its_newest_checkpoint(standby: Standby) -> None:
     first = ["ready", "points:1-10", "checkpoint:10", "points:11-15", "kill:9"]
     run = run_that(first, ["ready", "points:8-30", "done:ok"])

@@ -21,6 +21,7 @@ from studio.runs.models import Checkpoint, Run
 from studio.tracking.logs import read_log, whole_log
 from studio.tracking.query import Axis, series, visible_blocks
 from studio.tracking.results import results_of, why_none
+from studio.tracking.system import charts_of
 
 router = Router(tags=["outputs"])
 MOST_POINTS = 50_000
@@ -92,6 +93,22 @@ def read_points(
             break
     more = len(steps) > limit
     return {"steps": steps[:limit], "values": values[:limit], "next": skip + limit if more else None}
+
+
+class SystemOut(Schema):
+    attempt: int
+    charts: list[dict[str, Any]]
+
+
+@router.get("/runs/{pk}/system", response=SystemOut)
+def read_system(request: HttpRequest, pk: int, attempt: Count | None = None) -> dict[str, Any]:
+    """What an attempt (the newest without a number) and its machine took: processors, memory, disk, network, GPUs.
+
+    `x` are seconds of the attempt. Many samples become bins: `last` is their mean, `min` and `max` keep every peak.
+    """
+    run = get_for(user_of(request), Run.objects.all(), pk)
+    fence = attempt or run.fence
+    return {"attempt": fence, "charts": charts_of(run.pk, fence)}
 
 
 class ResultsOut(Schema):
