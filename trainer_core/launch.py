@@ -54,6 +54,7 @@ class Attempt:
         self.writer = SpoolWriter(self.run_dir / "spool") if rank == 0 else None
         self.logger: Any = None
         self.trainer: Any = None
+        self.keeper: Any = None
         self.model: Any = None
         self.data: Any = None
         self.is_ready = self.done = False
@@ -111,6 +112,7 @@ class Attempt:
             mode=extras["monitor_mode"],
             stop_on_nonfinite=extras["nonfinite"] == "stop",
         )
+        self.keeper = keeper
         callbacks: list[Any] = [*([_Ready(self)] if self.logger is not None else []), keeper]
         if extras["nonfinite"] != "continue":
             tell = partial(self._notice, "warning") if self.logger is not None else None
@@ -215,12 +217,20 @@ class Attempt:
     def _success(self) -> str:
         trainer = self.trainer
         stopping = next((c for c in trainer.early_stopping_callbacks if c.stopped_epoch), None)
-        end = f"Finished {trainer.current_epoch} epochs, {trainer.global_step} steps."
-        return f"{end} Early stopping: {stopping.monitor} had not become better." if stopping is not None else end
+        words = [f"Finished {trainer.current_epoch} epochs, {trainer.global_step} steps."]
+        words += [f"Early stopping: {stopping.monitor} had not become better."] if stopping is not None else []
+        words += [self.keeper.lack] if self.keeper is not None and self.keeper.lack else []
+        return " ".join(words)
 
     def _stopped(self) -> str:
         step = self.trainer.global_step if self.trainer is not None else 0
-        return f"Stopped at step {step}; a checkpoint was saved." if step else "Stopped before the first step."
+        return f"Stopped at step {step}. {self._saved()}" if step else "Stopped before the first step."
+
+    def _saved(self) -> str:
+        """Whether a checkpoint of the last step was saved."""
+        if self.keeper is None or self.trainer is None or not self.trainer.global_step:
+            return "It had not begun to train."
+        return self.keeper.lack or "A checkpoint was saved."
 
     def _user_files(self) -> list[str]:
         return [str(p) for p in self.run_dir.glob("user_*.py")]
@@ -236,9 +246,8 @@ class Attempt:
             if self.logger is not None:
                 self.logger.close()
             if self.writer is not None:
-                self.writer.event(
-                    "done", t=time.time(), outcome=outcome, reason=reason, traceback=detail, step=step, epoch=epoch
-                )
+                ended = {"outcome": outcome, "reason": reason, "traceback": detail, "saved": self._saved()}
+                self.writer.event("done", t=time.time(), **ended, step=step, epoch=epoch)
                 self.writer.sync()
         return OK if outcome == "ok" else STOPPED if outcome == "cancelled" else FAILED
 

@@ -113,5 +113,13 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
+def unsaved(run: Run) -> str:
+    """Why checkpoints of the attempt under way cannot be written at present; empty when they can. One query."""
+    if run.is_settled:
+        return ""  # its reason says it
+    last = run.events.filter(fence=run.fence, kind__in=("unsaved", "saved")).order_by("-pk").first()
+    return last.text if last is not None and last.kind == "unsaved" else ""
+
+
 def newest(run: Run) -> Checkpoint | None:
     return run.checkpoints.all().filter(superseded=False, deleted_at__isnull=True).first()

@@ -133,7 +133,7 @@ def report_progress(run_pk: int, fence: int, progress: dict[str, Any]) -> bool:
 
 
 def note(run_pk: int, fence: int, kind: str, text: str, by: str = "trainer") -> None:
-    """Add to the run's history (kind `notice` or `phase`); StaleState when the attempt has been superseded."""
+    """Add to the run's history (kind `notice`, `unsaved` or `saved`); StaleState when the attempt has been superseded."""
     with transaction.atomic():
         _held(run_pk, fence)
         RunEvent.objects.create(run_id=run_pk, fence=fence, kind=kind, by=by, text=text[:4000])

@@ -165,7 +165,9 @@ class RunEvent(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="events")
     at = models.DateTimeField(db_default=Now())
     fence = models.PositiveIntegerField(default=0)
-    kind = models.CharField(max_length=20)  # state | notice | phase
+    kind = models.CharField(
+        max_length=20
+    )  # state | notice | unsaved, saved: notices of checkpoints that cannot, or can again, be written
     from_state = models.CharField(max_length=10, blank=True, default="")
     to_state = models.CharField(max_length=10, blank=True, default="")
     by = models.CharField(max_length=120, blank=True, default="")

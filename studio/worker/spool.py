@@ -28,6 +28,7 @@ PROGRESS = (
     "stage", "epoch", "max_epochs", "step", "max_steps", "batch", "batches", "fraction", "eta_s", "steps_per_s",
     "elapsed_s", "breakdown", "t",
 )  # fmt: skip
+SAVING = ("unsaved", "saved")
 CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,79}")
 # What a record can be that user code may have written: refused, told, and passed over.
 BAD_RECORD = (SpoolError, DataError, IntegrityError, KeyError, TypeError, ValueError, AttributeError)
@@ -179,7 +180,8 @@ def event_handler(run_pk: int, fence: int) -> Callable[[Event], None]:
         elif kind == "results":
             keep_results(run_pk, fence, event)
         elif kind == "notice":
-            lease.note(run_pk, fence, "notice", clean(str(event.get("text", ""))))
+            about = event.get("about")
+            lease.note(run_pk, fence, about if about in SAVING else "notice", clean(str(event.get("text", ""))))
         elif kind == "phase":
             lease.report_progress(run_pk, fence, {"phase": clean(str(event.get("name", "")))[:200], "stage": "setup"})
         elif kind == "progress":

@@ -221,7 +221,9 @@ class Supervisor:
         found = classify(done, code, last_step=step, oom_killed=code == -9 and oom_kills() > self._oom_kills)
         if done is not None and found.outcome != "cancelled":
             return found
-        saved = "A checkpoint was saved." if done else "It did not stop in time and was killed."
+        saved = "It did not stop in time and was killed."
+        if done is not None:
+            saved = str(done.get("saved") or "A checkpoint was saved.")[:1000]
         if self._killed_for == "hung":
             minutes = settings.HUNG_AFTER_S / 60
             words = f"Nothing happened for {minutes:g} minutes, so the process was ended; its stacks are in the log."

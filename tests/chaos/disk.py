@@ -29,7 +29,8 @@ def main(arguments: argparse.Namespace) -> int:
             return 1
         found = json.loads(done.stdout.splitlines()[-1])
     print(f"the run ended with exit code {found['code']} and {found['outcome']!r}")
-    print(f"{found['notices']} checkpoints could not be written, and the run said so: {found['text']}")
+    print(f"checkpoints could not be written, and the run said so {found['notices']} times: {found['text']}")
+    print(f"at its end it said: {found['reason']}")
     print(
         f"{len(found['usable'])} whole checkpoints are left on the disk: {found['usable']}; halves: {found['halves']}"
     )
@@ -59,6 +60,7 @@ def inside(folder: Path, size_kb: int) -> dict[str, object]:
     return {
         "code": code,
         "outcome": events[-1].get("outcome"),
+        "reason": events[-1].get("reason"),
         "notices": len(texts),
         "text": texts[0] if texts else "",
         "usable": [e["name"] for e in events if e["kind"] == "checkpoint"],

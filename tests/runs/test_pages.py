@@ -118,6 +118,20 @@ def test_a_failed_run_says_why_and_shows_the_traceback(people: People, editor: C
     assert "Traceback &lt;script&gt;" in text
 
 
+def test_a_run_whose_checkpoints_cannot_be_saved_says_so_until_they_can(people: People, editor: Client) -> None:
+    run = make_run(people.project, state=State.RUNNING, fence=2)
+    words = "The checkpoint of step 8 could not be written"
+    run.events.create(fence=1, kind="unsaved", text="of an earlier attempt")
+    assert "Checkpoints cannot be saved" not in page(editor, "run", run.pk)
+    run.events.create(fence=2, kind="unsaved", text=words)
+    text = page(editor, "run", run.pk)
+    assert f"Checkpoints cannot be saved.</strong> {words}" in text
+    run.events.create(fence=2, kind="saved", text="They can again.")
+    text = page(editor, "run", run.pk)
+    assert "Checkpoints cannot be saved" not in text
+    assert words in text
+
+
 def test_a_waiting_run_says_what_it_waits_for(people: People, editor: Client) -> None:
     first, second = make_run(people.project), make_run(people.project)
     text = page(editor, "run", first.pk)

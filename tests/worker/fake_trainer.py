@@ -1,8 +1,8 @@
 """A trainer for tests: a real process that speaks the spool protocol and does what its specification tells, in order.
 
 `python fake_trainer.py` waits for an order on stdin like the real one. The words, in `model.args.act`:
-ready[:step], points:<from>-<to>, checkpoint:<step>, print:<text>, notice:<text>, progress:<step>, done:<outcome>,
-exit:<code>, kill:<signal>, wait (until it is asked to stop), deaf (ignores SIGTERM), child (leaves a process behind in
+ready[:step], points:<from>-<to>, checkpoint:<step>, print:<text>, notice:<text>, unsaved:<text> (of a checkpoint
+that cannot be written), progress:<step>, done:<outcome>, exit:<code>, kill:<signal>, wait (until it is asked to stop), deaf (ignores SIGTERM), child (leaves a process behind in
 a session of its own), stray (the same without the run's environment), garbage, forge (records that do not fit).
 """
 
@@ -25,6 +25,7 @@ class Fake:
         self.order = json.loads((run_dir / "attempt.json").read_text())
         self.spool = SpoolWriter(run_dir / "spool")
         self.asked = False
+        self.saved: dict[str, str] = {}
         signal.signal(signal.SIGTERM, self._asked_to_stop)
 
     def _asked_to_stop(self, *_: Any) -> None:
@@ -58,11 +59,16 @@ class Fake:
     def do_notice(self, text: str) -> None:
         self.spool.event("notice", level="info", text=text)
 
+    def do_unsaved(self, text: str) -> None:
+        self.saved = {"saved": text}
+        self.spool.event("notice", level="error", about="unsaved", text=text)
+
     def do_progress(self, step: str) -> None:
         self.spool.event("progress", stage="train", epoch=0, step=int(step), batch=1, fraction=int(step) / 100, eta_s=3)
 
     def do_done(self, outcome: str) -> None:
-        self.spool.event("done", outcome=outcome, reason=f"It ended: {outcome}.", traceback="", step=10, epoch=1)
+        told = {"outcome": outcome, "reason": f"It ended: {outcome}.", "traceback": "", **self.saved}
+        self.spool.event("done", **told, step=10, epoch=1)
 
     def do_exit(self, code: str) -> None:
         os._exit(int(code))

@@ -156,6 +156,14 @@ def test_a_cancel_lets_the_trainer_save_first(standby: Standby) -> None:
     assert run.checkpoints.get().step == 5
 
 
+def test_a_cancel_without_a_checkpoint_does_not_claim_one(standby: Standby) -> None:
+    lack = "The checkpoint of step 5 could not be written (No space left on device); there is no other."
+    run = run_that("ready", "points:1-5", "wait", f"unsaved:{lack}", "done:cancelled", "exit:3")
+    run = supervise(run, standby, when_running(run, lambda now: request_cancel(run=now, user=None)))
+    assert (run.state, run.reason) == (State.CANCELLED, f"Stopped at step 10. {lack}")
+    assert run.events.get(kind="unsaved").text == lack
+
+
 def test_a_trainer_that_ignores_the_cancel_is_killed_after_the_grace(standby: Standby) -> None:
     run = run_that("deaf", "ready", "points:1-5", "wait")
     run = supervise(run, standby, when_running(run, lambda now: request_cancel(run=now, user=None)))

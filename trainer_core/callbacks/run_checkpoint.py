@@ -31,8 +31,8 @@ class RunCheckpoint(Checkpoint):
     Folders are `step-%08d-f<fence>` below `folder`. Training waits for a copy of the state in host memory, which a
     thread writes while it goes on; it waits longer only if the last one is still being written. The `checkpoint` event,
     which makes one count, follows when the values of its step have been logged too: what resumes from it misses no
-    point. A checkpoint that cannot be written (disk full) is reported and training goes on. In a run of several
-    processes each has one of these, as each has a part of the state; the first writes, the others have no `logger`.
+    point. A checkpoint that cannot be written (disk full) is reported and training goes on; of several in a row the
+    first, second, fourth, eighth … are, and so is the first that can be written again. In a run of several processes each has one of these, as each has a part of the state; the first writes, the others have no `logger`.
     Also raises NonFiniteError when the logger has seen a loss that is not finite and `stop_on_nonfinite`.
     """
 
@@ -52,7 +52,10 @@ class RunCheckpoint(Checkpoint):
         self.best: float | None = None
         self.best_name: str | None = None
         self._saved_at, self._next_step = -1, 0
-        self._newest = ""
+        self._newest, self._newest_step = "", 0
+        #: (step, why) of the last one that could not be written, until one is; and how many in a row.
+        self._unsaved: tuple[int, str] | None = None
+        self._failures = 0
         self._write = BackgroundWrite()
         #: Set while no files are being written.
         self._on_disk = threading.Event()
@@ -71,6 +74,15 @@ class RunCheckpoint(Checkpoint):
         self._on_disk.wait()
         return self._newest
 
+    @property
+    def lack(self) -> str:
+        """Which checkpoint is missing, why, and what there is instead, in a sentence; empty when the last was written."""
+        if self._unsaved is None:
+            return ""
+        step, why = self._unsaved
+        good = f"the newest good one is of step {self._newest_step}" if self._newest_step else "there is no other"
+        return f"The checkpoint of step {step} could not be written ({why}); {good}."
+
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "best_name": self.best_name, "monitor": self.monitor}
 
@@ -79,7 +91,7 @@ class RunCheckpoint(Checkpoint):
             self.best, self.best_name = state_dict.get("best"), state_dict.get("best_name")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved_at = trainer.global_step
+        self._saved_at = self._newest_step = trainer.global_step
         self._saved_time = time.monotonic()
         self._every_steps = self._steps(trainer)
         self._next_step = trainer.global_step + self._every_steps if self._every_steps else 0
@@ -169,17 +181,23 @@ class RunCheckpoint(Checkpoint):
                 self._written(name, best)
             except OSError as error:
                 self._saved_at, self.best = -1, best_before
-                words = error.strerror or error
-                text = f"The checkpoint of step {step} could not be written: {words}. Training goes on."
-                told.event("notice", level="error", text=text)
+                self._unsaved, self._failures = (step, str(error.strerror or error)), self._failures + 1
+                if self._failures & (self._failures - 1) == 0:
+                    in_a_row = f" {self._failures} in a row could not." if self._failures > 1 else ""
+                    text = f"{self.lack}{in_a_row} Training goes on, and the next one is tried at its time."
+                    told.event("notice", level="error", about="unsaved", text=text)
                 return
             finally:
                 self._on_disk.set()
             event["size_bytes"] = sum(f["size_bytes"] for f in manifest["files"].values())
             event["manifest_sha256"] = hashlib.sha256((self.folder / name / io.MANIFEST).read_bytes()).hexdigest()
+            failed, self._newest_step, self._unsaved, self._failures = self._failures, step, None, 0
             logged.wait()
             told.barrier()
             told.event("checkpoint", **event)
+            if failed:
+                text = f"Checkpoints can be written again: there is one of step {step}."
+                told.event("notice", level="info", about="saved", text=text)
 
         self._write.start(write)
 

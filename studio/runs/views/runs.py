@@ -52,6 +52,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "down_s": sum(row.down_s or 0.0 for row in rows),
         "last_attempt": attempts[-1] if attempts else None,
         "events": found.events.order_by("-pk")[:MOST_EVENTS],
+        "unsaved": checkpoints.unsaved(found),
         "metrics": _metrics(found),
         "children": found.children.order_by("-number")[:MOST_CHILDREN],
         "no_worker": found.state == State.QUEUED and not online().filter(pool=found.pool).exists(),

@@ -106,9 +106,12 @@ def test_a_full_disk_is_told_and_training_goes_on(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(fs, "create", noted)
     monkeypatch.setattr(fs, "write", write)
     _, frames = train(tmp_path)
-    notices = [event["text"] for event in told(frames, "notice")]
-    assert len(notices) >= 3
-    assert all("could not be written: No space left on device. Training goes on." in text for text in notices)
+    notices = [(event["about"], event["text"]) for event in told(frames, "notice")]
+    why = "could not be written (No space left on device); the newest good one is of step 2."
+    rest = "Training goes on, and the next one is tried at its time."
+    assert notices[0] == ("unsaved", f"The checkpoint of step 4 {why} {rest}")
+    assert notices[1][1].endswith(f"{why} 2 in a row could not. {rest}")
+    assert notices[-1] == ("saved", "Checkpoints can be written again: there is one of step 10.")
     steps = [event["step"] for event in told(frames, "checkpoint")]
     assert steps == [2, 10, 12]
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [f"step-{s:08d}-f1" for s in steps]

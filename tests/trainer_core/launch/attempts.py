@@ -19,6 +19,8 @@ from trainer_core.spec import DataRef, ModelRef, RunSpec
 
 CODE = '''
 import os
+import threading
+import time
 from pathlib import Path
 
 import torch
@@ -52,6 +54,11 @@ class Mine(LightningModule):
             os.kill(os.getpid(), 15)
         if disturb("signal-9", step):
             os.kill(os.getpid(), 9)
+        if disturb("no-disk", step):
+            while any(thread.name == "checkpoint" for thread in threading.enumerate()):
+                time.sleep(0.01)
+            os.rename("../checkpoints", "../kept")
+            Path("../checkpoints").touch()
         if disturb("fail", step) or (self.global_rank == 1 and disturb("rank-1-fails", step)):
             self.broken(batch)
         if self.global_rank == 1 and disturb("rank-1-dies", step):

@@ -41,6 +41,8 @@ def attempts(tmp_path_factory: pytest.TempPathFactory, pool: Pool) -> Iterator[d
         "failed": Attempt(root / "failed", pool=pool, asked={"fail": 3}),
         "nan": Attempt(root / "nan", pool=pool, asked={"nan": 3}, nonfinite="continue"),
         "nan_stop": Attempt(root / "nan_stop", pool=pool, asked={"nan": 3}, nonfinite="stop"),
+        "unsaved": Attempt(root / "unsaved", pool=pool, asked={"no-disk": 6}),
+        "unsaved, stopped": Attempt(root / "unsaved2", pool=pool, asked={"no-disk": 6, "signal-15": 13}),
         "rollback": Attempt(root / "rollback", pool=pool, asked={"bad": 10}, nonfinite="rollback"),
     }
     yield made
@@ -65,6 +67,22 @@ def test_a_whole_run_says_so(whole: Attempt) -> None:
     assert whole.done()["step"] == STEPS
     assert sorted(whole.points("loss")) == list(range(1, STEPS + 1))
     assert [c["step"] for c in whole.events("checkpoint")] == [4, 8, 12, 16, 20, STEPS]
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"), [("unsaved", "Finished 3 epochs, 24 steps."), ("unsaved, stopped", "Stopped at step 13.")]
+)
+def test_an_end_without_its_checkpoint_says_so(name: str, ends: str, attempts: dict[str, Attempt]) -> None:
+    attempt = attempts[name]
+    attempt.exit_code()
+    step = attempt.done()["step"]
+    lack = f"The checkpoint of step {step} could not be written (File exists); the newest good one is of step 4."
+    assert attempt.done()["reason"] == f"{ends} {lack}"
+    assert attempt.done()["saved"] == lack
+    (committed,) = attempt.committed()
+    io.verify_folder(attempt.run / "kept" / committed)
+    texts = [event["text"] for event in attempt.events("notice") if event.get("about") == "unsaved"]
+    assert "step 8 could not be written (File exists); the newest good one is of step 4. Training goes on" in texts[0]
 
 
 def test_progress_tells_where_the_time_goes(whole: Attempt) -> None:
