@@ -18,6 +18,7 @@ from studio.accounts.models import User
 from studio.runs.models import Run
 from studio.tracking.drawing import shown
 from studio.tracking.logs import read_log, whole_log
+from studio.tracking.marks import marks_of
 from studio.tracking.query import AXES, MAX_WIDTH, Axis, abandoned, series, visible_blocks
 from studio.tracking.results import results_of, why_none
 from studio.tracking.system import charts_of
@@ -77,7 +78,8 @@ def _of_attempt(request: HttpRequest, run: Run) -> dict[str, Any]:
 def run_series(request: HttpRequest, pk: int) -> HttpResponse:
     """JSON for charts: see `tracking.query.series`; `?metrics=a&metrics=b&x=step&from=&to=&width=1500`.
 
-    With `&abandoned=1` also what was done again after a resume: see `tracking.query.abandoned`.
+    With `&abandoned=1` also what was done again after a resume: see `tracking.query.abandoned`. Along steps also `marks`:
+    see `tracking.marks.marks_of`.
     """
     run = _run(request, pk)
     x = request.GET.get("x", "step")
@@ -88,7 +90,8 @@ def run_series(request: HttpRequest, pk: int) -> HttpResponse:
         )
     # An attempt that begins to train changes what is shown, before its first point.
     ready = run.attempts.filter(ready_at__isnull=False).aggregate(newest=Max("fence"))["newest"] or 0
-    etag = f'W/"{run.pk}-{run.last_seq}-{ready}"'
+    marks = marks_of(run.pk) if x == "step" else []
+    etag = f'W/"{run.pk}-{run.last_seq}-{ready}-{"-".join(str(mark["step"]) for mark in marks)}"'
     if request.headers.get("If-None-Match") == etag:
         return HttpResponse(status=304, headers={"ETag": etag})
     try:
@@ -98,7 +101,7 @@ def run_series(request: HttpRequest, pk: int) -> HttpResponse:
         return JsonResponse({"error": {"code": "bad_request", "message": message}}, status=400)
     names = request.GET.getlist("metrics") or None
     width = _whole(request.GET.get("width"), 1500)
-    found = series([run.pk], names, cast(Axis, x), lo, hi, width)["runs"][0]
+    found = {**series([run.pk], names, cast(Axis, x), lo, hi, width)["runs"][0], "marks": marks}
     if request.GET.get("abandoned"):
         found["abandoned"] = abandoned(run.pk, names, cast(Axis, x), max(16, min(width, MAX_WIDTH)))
     body = json.dumps(found, separators=(",", ":"), allow_nan=False)

@@ -20,6 +20,9 @@ LINES = """() => {
   const lines = document.querySelector("chart-grid")?.lines ?? new Map();
   return Object.fromEntries([...lines].map(([name, line]) => [name, line.x.map((x, i) => [x, line.y[i]])]));
 }"""
+X_RANGES = (
+    """() => [...document.querySelectorAll("[data-points] .chart-plot")].map((plot) => plot._fullLayout.xaxis.range)"""
+)
 # By chart: the last step of its data, and how far the drawn axis reaches.
 REACH = """() => [...document.querySelectorAll("[data-points]")].map((card) =>
   [card.dataset.metric, Number(card.dataset.lastStep), card.querySelector(".chart-plot")._fullLayout.xaxis.range[1]])"""
@@ -124,6 +127,25 @@ class Visit:
             "all => all.map(e => [e.querySelector('dt').innerText, e.querySelector('dd').innerText])"
         )
         return dict(pairs)
+
+    def zoom(self, metric: str, begin: float, end: float) -> list[list[float]]:
+        """Drag over a part (shares of its width) of a chart; the x ranges of all charts once they have drawn it."""
+        plot = self.page.locator(f"[data-metric='{metric}'] .nsewdrag").first
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
+        assert box is not None
+        middle = box["y"] + box["height"] / 2
+        with self.page.expect_response(lambda response: "from=" in response.url):
+            self.page.mouse.move(box["x"] + begin * box["width"], middle)
+            self.page.mouse.down()
+            self.page.mouse.move(box["x"] + end * box["width"], middle, steps=5)
+            self.page.mouse.up()
+
+        def ranges() -> list[list[float]]:
+            found = self.page.evaluate(X_RANGES)
+            return found if all(one == found[0] for one in found) else []
+
+        return eventually(ranges, "all charts show the same part", 30)
 
     def last_value(self, run: int, metric: str) -> float:
         """The newest stored value of a metric."""

@@ -13,7 +13,7 @@ import torch
 
 from tests.e2e.journey import RECORD_DRAWN, Visit, percentile
 from tests.e2e.published import Published
-from tests.ops.stack import Studio, slowness
+from tests.ops.stack import Studio, eventually, slowness
 
 MOST_CLICKS, MOST_S, MOST_FIRST_S, MOST_DRAWN_MS = 5, 60.0, 10.0, 500.0
 COUNT_CLICKS = "addEventListener('click', (e) => e.isTrusted && countClick(), true)"
@@ -74,6 +74,7 @@ def test_the_printed_link_leads_to_a_live_run_of_the_example(
     print(f"validation accuracy {accuracy:.4f}")
     assert accuracy >= 0.95
 
+    look_closer(visit, run)
     visit.goto(f"/runs/{run}/checkpoints/")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").first.click()
@@ -81,6 +82,22 @@ def test_the_printed_link_leads_to_a_live_run_of_the_example(
     download.value.save_as(path)
     checkpoint = torch.load(path, weights_only=True)
     assert any(isinstance(value, torch.Tensor) for value in checkpoint["state_dict"].values())
+
+
+def look_closer(visit: Visit, run: int) -> None:
+    """A part of the x axis chosen in one chart is what all show, and with a button they show everything again."""
+    visit.page.get_by_role("link", name="Charts").click()
+    visit.wait_for_points()
+    whole = visit.shown_points()
+    low, high = visit.zoom("loss", 0.25, 0.5)[0]
+    steps = [x for x, _ in whole["train_loss"]]
+    assert steps[0] < low < high < steps[-1]
+    visit.keep("zoomed")
+    near = visit.shown_points()["train_loss"]
+    assert near == [(x, y) for x, y in whole["train_loss"] if low <= x <= high]
+    visit.page.get_by_role("button", name="Show all").click()
+    eventually(lambda: visit.shown_points() == whole, "all points are shown again", 30)
+    assert not visit.page.get_by_role("button", name="Show all").is_visible()
 
 
 def test_the_web_process_stays_small_after_a_run(empty_studio: Studio) -> None:

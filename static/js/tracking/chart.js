@@ -12,7 +12,7 @@ export class Chart {
   /**
    * @param {{title: string, names: string[]}} group
    * @param {Map<string, Line>} lines
-   * @param {{smoothing: number, log: boolean, x: "step" | "epoch" | "relative"}} options shared by all charts of a page
+   * @param {{smoothing: number, log: boolean, x: "step" | "epoch" | "relative", zoom?: [number, number] | null, marks?: import("./plotly.js").Mark[]}} options shared by all charts of a page
    */
   constructor(group, lines, options) {
     this.group = group;
@@ -22,6 +22,7 @@ export class Chart {
     this.dirty = true;
     this.newest = 0;
     this.revision = 0;
+    this.hears = false;
     /** For `painter.ask`. */
     this.paint = () => this.draw();
     this.element = this.build();
@@ -73,9 +74,21 @@ export class Chart {
     const { Plotly, newest } = { Plotly: await plotly(), newest: this.newest };
     // Lines grow in place: without a new revision Plotly takes them for unchanged and draws nothing.
     const datarevision = ++this.revision;
-    await Plotly.react(this.plot, this.traces(), { ...layout({ log: this.options.log, x: AXES[this.options.x] }), datarevision }, CONFIG);
+    await Plotly.react(this.plot, this.traces(), { ...layout({ ...this.options, x: AXES[this.options.x] }), datarevision }, CONFIG);
+    this.hearZoom();
     this.describe();
     this.element.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail: { newest } }));
+  }
+
+  /** A part of the x axis that was chosen by hand becomes a `zoom` event, whose detail is the range or null. */
+  hearZoom() {
+    if (this.hears) return;
+    this.hears = true;
+    /** @type {any} */ (this.plot).on("plotly_relayout", (/** @type {any} */ change) => {
+      const [from, to] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
+      const detail = change["xaxis.autorange"] || from === undefined ? null : [Number(from), Number(to)];
+      if (detail || change["xaxis.autorange"]) this.element.dispatchEvent(new CustomEvent("zoom", { bubbles: true, detail }));
+    });
   }
 
   traces() {

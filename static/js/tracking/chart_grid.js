@@ -16,7 +16,10 @@ class ChartGrid extends HTMLElement {
     /** @type {Map<string, Chart>} */
     this.charts = new Map();
     const tails = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-chart-abandoned]"));
-    this.options = { tails: Boolean(tails?.checked), smoothing: 0, log: false, x: /** @type {"step" | "epoch" | "relative"} */ ("step") };
+    this.options = {
+      tails: Boolean(tails?.checked), smoothing: 0, log: false, x: /** @type {"step" | "epoch" | "relative"} */ ("step"),
+      zoom: /** @type {[number, number] | null} */ (null), marks: /** @type {import("./plotly.js").Mark[]} */ ([]),
+    };
     /** @type {number | null} seconds of the first point */
     this.start = null;
     this.feed = new Feed();
@@ -28,6 +31,7 @@ class ChartGrid extends HTMLElement {
     this.themes = new MutationObserver(this.onTheme);
     this.themes.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
     this.tools();
+    this.addEventListener("zoom", (event) => this.zoom(/** @type {CustomEvent} */ (event).detail));
     plotly().catch(() => {}); // while the first point is on its way; what fails is said when a chart is drawn
     this.load().then(() => {
       this.unsubscribe = subscribe(`run:${this.dataset.run}`, this.feed.cursor, (message) => this.receive(message));
@@ -48,9 +52,21 @@ class ChartGrid extends HTMLElement {
     };
     on("smoothing", "input", (input) => { this.options.smoothing = Number(input.value); this.redraw(); });
     on("log", "change", (input) => { this.options.log = input.checked; this.redraw(); });
-    on("x", "change", (input) => { this.options.x = /** @type {any} */ (input.value); this.load(); });
+    on("x", "change", (input) => { this.options.x = /** @type {any} */ (input.value); this.zoom(null); });
+    on("reset", "click", () => this.zoom(null));
     on("abandoned", "change", (input) => { this.options.tails = input.checked; this.load(); });
     on("filter", "input", (input) => this.filter(input.value));
+  }
+
+  /**
+   * Show a part of the x axis in all charts, with as many points as fit there; null for all of it, live.
+   * @param {[number, number] | null} range
+   */
+  zoom(range) {
+    this.options.zoom = range;
+    const reset = /** @type {HTMLElement | null} */ (document.querySelector("[data-chart-reset]"));
+    if (reset) reset.hidden = !range;
+    this.load();
   }
 
   async load() {
@@ -59,6 +75,7 @@ class ChartGrid extends HTMLElement {
     this.feed.begin();
     const url = new URL(this.dataset.url ?? "", location.href);
     url.searchParams.set("x", this.options.x);
+    if (this.options.zoom) this.options.zoom.forEach((end, i) => url.searchParams.set(i ? "to" : "from", String(end)));
     if (this.options.tails) url.searchParams.set("abandoned", "1");
     try {
       const response = await fetch(url, { credentials: "same-origin" });
@@ -66,6 +83,7 @@ class ChartGrid extends HTMLElement {
       const found = await response.json();
       if (turn !== this.loads) return;
       this.start = found.start;
+      this.options.marks = found.marks ?? [];
       this.lines.clear();
       for (const series of found.series) this.lines.set(series.name, lineOf(series));
       for (const tail of found.abandoned ?? []) {
@@ -87,7 +105,10 @@ class ChartGrid extends HTMLElement {
   /** @param {import("../live.js").Message} message */
   receive(message) {
     if (message.op === "reset") this.load();
-    else if (message.t === "s" && ENDS.has(message.d?.state)) this.dataset.settled = "1";
+    else if (message.t === "s" && ENDS.has(message.d?.state) && !this.dataset.settled) {
+      this.dataset.settled = "1";
+      if (this.lines.size) this.load(); // its best checkpoint is known now
+    }
     if (message.t === "s" && !this.lines.size && !this.feed.loading) this.arrange();
     if (message.t === "m") this.add(this.feed.take(message.frames ?? []));
   }
@@ -95,6 +116,7 @@ class ChartGrid extends HTMLElement {
   /** @param {import("./feed.js").Frame[] | null} frames null when the series must be loaded again */
   add(frames) {
     if (!frames) return void this.load();
+    if (this.options.zoom) return; // what comes meanwhile is there when all is shown again
     let fresh = false;
     let crowded = false;
     let newest = 0;

@@ -7,10 +7,11 @@ export const DASHES = ["solid", "dash", "solid", "dash", "dot", "dashdot"];
 export const CONFIG = {
   displaylogo: false,
   displayModeBar: false,
+  showTips: false,
   showSendToCloud: false,
   plotlyServerURL: "",
   responsive: true,
-  doubleClick: "reset",
+  doubleClick: "autosize",
 };
 
 /** @type {Promise<any> | undefined} */
@@ -28,15 +29,23 @@ export function plotly() {
   return loading;
 }
 
+/** @typedef {{step: number, kind: string, text: string}} Mark a moment of the run that its charts point out */
+
 /**
- * Layout for the theme that is on.
- * @param {{log: boolean, x: string}} options
+ * Layout for the theme that is on. `zoom` is the part of the x axis that is shown, null for all of it.
+ * @param {{log: boolean, x: string, zoom?: [number, number] | null, marks?: Mark[]}} options
  */
 export function layout(options) {
   const style = getComputedStyle(document.documentElement);
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   const axis = { gridcolor: colour("--s-line"), linecolor: colour("--s-line-strong"), zeroline: false, automargin: true, ticks: "" };
+  const zoom = options.zoom ?? null;
   return {
+    shapes: (options.marks ?? []).map((mark) => ({
+      type: "line", xref: "x", yref: "paper", x0: mark.step, x1: mark.step, y0: 0, y1: 1, layer: "below",
+      line: { width: 1, dash: "dot", color: colour("--s-muted") },
+      label: { text: mark.text, textangle: -90, textposition: "end", xanchor: "right", yanchor: "bottom", padding: 2, font: { size: 9, color: colour("--s-muted") } },
+    })),
     margin: { l: 8, r: 10, t: 8, b: 8 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
@@ -44,7 +53,7 @@ export function layout(options) {
     showlegend: false,
     hovermode: "x unified",
     hoverlabel: { bgcolor: colour("--s-raised"), bordercolor: colour("--s-line-strong"), font: { color: colour("--s-text") } },
-    xaxis: { ...axis, title: { text: options.x, font: { size: 11 } } },
-    yaxis: { ...axis, type: options.log ? "log" : "linear" },
+    xaxis: { ...axis, title: { text: options.x, font: { size: 11 } }, autorange: !zoom, ...(zoom ? { range: [...zoom] } : {}) },
+    yaxis: { ...axis, fixedrange: true, type: options.log ? "log" : "linear" },
   };
 }
