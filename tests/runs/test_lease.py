@@ -260,7 +260,9 @@ def test_retention_spares_the_best_the_pinned_and_the_last() -> None:
     run = held_run()
     for step in range(10, 90, 10):
         commit_checkpoint(run.pk, 1, event(step, best=step == 20))
-        (folder_of(run.pk) / f"step-{step:08d}-f1").mkdir(parents=True)
+        folder = folder_of(run.pk) / f"step-{step:08d}-f1"
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.ckpt").write_bytes(b"weights")
     run.checkpoints.filter(step=30).update(pinned=True)
     assert retire(run.pk) == 3
     kept = list(run.checkpoints.filter(deleted_at__isnull=True).values_list("step", flat=True))
