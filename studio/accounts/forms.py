@@ -90,11 +90,11 @@ def _checked_password(form: forms.Form, user: User) -> dict[str, Any]:
 class TokenForm(forms.Form):
     name = forms.CharField(label="Name", max_length=80, help_text="Where it will be used, such as a notebook.")
     scope = forms.ChoiceField(
-        label="May",
+        label="Access",
         choices=[(ApiToken.Scope.WRITE, "read and change"), (ApiToken.Scope.READ, "read only")],
     )
     days = forms.TypedChoiceField(
-        label="Ends after",
+        label="Expires after",
         choices=[("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never")],
         coerce=int,
         empty_value=None,
@@ -141,4 +141,9 @@ class NewMemberForm(forms.Form):
 
 
 class InviteForm(forms.Form):
-    role = forms.ChoiceField(label="Role", choices=Role.choices, initial=Role.VIEWER)
+    role = forms.ChoiceField(
+        label="Role",
+        choices=Role.choices,
+        initial=Role.VIEWER,
+        widget=forms.Select(attrs={"id": "id_invite_role"}),  # a page shows it beside the role of a new member
+    )

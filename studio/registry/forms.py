@@ -54,7 +54,9 @@ class CodeForm(NamedForm):
 
     def __init__(self, *args: Any, what: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["code"].widget = _mono(18, f"import torch\n\nclass My{what}(L.Lightning{what}):\n    …")
+        self.fields["code"].widget = _mono(
+            18, f"import lightning as L\nimport torch\n\n\nclass My{what}(L.Lightning{what}):\n    …"
+        )
 
     def clean(self) -> dict[str, Any]:
         """`code` and `filename`, from the file if one was chosen."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from studio.runs.models import Run, State
 
 ADVICE = {
-    "user_error": "Mend the code or the choice that the message names, then use Change and run. Resume would meet it again.",
+    "user_error": "Mend the code, as a new version of the model, or the choice that the message names, then use Change and run. "
+    "Resume would meet it again.",
     "died": "The code, or a library that it uses, ended the process. The log's last lines and the stacks in it show where.",
     "oom_cuda": "Halve the batch size and double accumulate_grad_batches for the same result, or use bf16-mixed precision.",
     "oom_host": "Reduce the batch size or the number of data workers, or run it on a machine with more memory.",

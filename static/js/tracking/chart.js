@@ -34,7 +34,7 @@ export class Chart {
     card.dataset.metric = this.group.title;
     const head = document.createElement("div");
     head.className = "chart-head";
-    const title = document.createElement("h3");
+    const title = document.createElement("h2");
     title.className = "chart-title";
     title.textContent = this.group.title;
     this.now = document.createElement("span");
@@ -50,6 +50,9 @@ export class Chart {
     summary.textContent = "View as table";
     this.table = document.createElement("div");
     this.table.className = "chart-table";
+    this.table.tabIndex = 0; // it scrolls
+    this.table.setAttribute("role", "region");
+    this.table.setAttribute("aria-label", `${this.group.title} as a table`);
     details.append(summary, this.table);
     details.addEventListener("toggle", () => details.open && this.fillTable());
     card.append(head, this.legend, this.plot, details);

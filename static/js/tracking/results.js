@@ -40,7 +40,8 @@ function confusion({ classes, confusion: counts }) {
   const text = counts.map((row) => row.map((n) => (n ? String(n) : "")));
   const trace = {
     type: "heatmap", z: rowShares(counts), x: classes, y: classes, customdata: counts, zmin: 0, zmax: 1, showscale: false, xgap: 1, ygap: 1,
-    colorscale: [[0, style.getPropertyValue("--s-surface").trim()], [1, style.getPropertyValue("--s-accent").trim()]],
+    // Plotly writes in white or dark grey on each cell: both can be read on this blue in either theme.
+    colorscale: [[0, style.getPropertyValue("--s-surface").trim()], [1, style.getPropertyValue("--tblr-primary").trim()]],
     hovertemplate: "true %{y}<br>predicted %{x}<br>%{customdata} (%{z:.1%} of the class)<extra></extra>",
     ...(many ? {} : { text, texttemplate: "%{text}" }),
   };
