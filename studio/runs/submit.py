@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -126,6 +126,41 @@ def rerun(*, run: Run, user: User | None, name: str = "", idempotency_key: str |
         priority=run.priority,
         idempotency_key=idempotency_key or None,
     )
+
+
+def more_seeds(*, run: Run, user: User | None, count: int = 3) -> list[Run]:
+    """The same choices `count` times more (1 to 10), each with a seed of its own: how much of a result is chance."""
+    if not 1 <= count <= 10:
+        raise RunError(f"seeds: got {count}, allowed is a number from 1 to 10.")
+    spec = RunSpec.from_dict(run.spec)
+    with transaction.atomic():
+        specs = [replace(spec, seed=seed) for seed in _fresh_seeds(spec.seed, count)]
+        return [
+            _queued(
+                project_id=run.project_id,
+                name=run.name,
+                note=f"Seed {one.seed}, beside run {run.number} with seed {spec.seed}.",
+                parent=run,
+                model_version_id=run.model_version_id,
+                dataset_version_id=run.dataset_version_id,
+                spec=asdict(one),
+                spec_hash=one.hash,
+                created_by=user,
+                pool=run.pool,
+                priority=run.priority,
+                idempotency_key=None,
+            )
+            for one in specs
+        ]
+
+
+def _fresh_seeds(taken: int, count: int) -> list[int]:
+    found: list[int] = []
+    while len(found) < count:
+        seed = secrets.randbelow(2**31)
+        if seed != taken and seed not in found:
+            found.append(seed)
+    return found
 
 
 def _queued(**fields: Any) -> Run:

@@ -14,6 +14,7 @@ urlpatterns = [
     path("runs/<int:pk>/pause/", orders.run_pause, name="run-pause"),
     path("runs/<int:pk>/resume/", orders.run_resume, name="run-resume"),
     path("runs/<int:pk>/rerun/", orders.run_rerun, name="run-rerun"),
+    path("runs/<int:pk>/seeds/", orders.run_seeds, name="run-seeds"),
     path("checkpoints/<int:pk>/download/", runs.checkpoint_download, name="checkpoint-download"),
     path("checkpoints/<int:pk>/pin/", runs.checkpoint_pin, name="checkpoint-pin"),
     path("queue/", queue.queue, name="queue"),

@@ -56,6 +56,7 @@ ROUTES = [
     edits("run-pause", a_run(State.RUNNING)),
     edits("run-resume", a_run(State.FAILED)),
     edits("run-rerun", a_run(State.SUCCEEDED)),
+    edits("run-seeds", a_run(State.SUCCEEDED)),
     reads("checkpoint-download", a_checkpoint),
     edits("checkpoint-pin", a_checkpoint),
     signed_in("queue"),

@@ -15,7 +15,11 @@ from tests.access.matrix import Route
 from tests.access.people import People
 from tests.access.walk import listed_routes
 
-PAGES = [route for route in listed_routes() if route.method == "GET" and 200 in route.expect.values() and "api" not in route.name]
+PAGES = [
+    route
+    for route in listed_routes()
+    if route.method == "GET" and 200 in route.expect.values() and "api" not in route.name
+]
 VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 CONTROLS = {"input", "select", "textarea"}
 FOCUSABLE = {*CONTROLS, "a", "button", "summary"}

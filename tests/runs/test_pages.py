@@ -16,7 +16,9 @@ from django.utils.html import escape
 from studio.registry.models import ModelVersion
 from studio.runs import lease, timeline
 from studio.runs.advice import ADVICE
+from studio.runs.errors import RunError
 from studio.runs.models import Run, State
+from studio.runs.submit import more_seeds
 from studio.runs.templatetags.runs import OUTCOMES
 from tests.access.people import People
 from tests.factories import (
@@ -29,6 +31,7 @@ from tests.factories import (
     make_worker,
 )
 from trainer_core.events import OUTCOMES as EVENT_OUTCOMES
+from trainer_core.spec import RunSpec
 
 pytestmark = pytest.mark.django_db
 SUMMARY = {
@@ -239,6 +242,28 @@ def test_buttons_work_without_javascript(people: People, editor: Client) -> None
     editor.post(reverse("run-rerun", args=[run.pk]), {"key": "once"})
     again = Run.objects.get(parent=run)
     assert (again.state, again.spec, again.spec_hash) == (State.QUEUED, run.spec, run.spec_hash)
+
+
+def test_one_click_starts_the_same_with_three_more_seeds(people: People, editor: Client) -> None:
+    run = make_run(people.project, state=State.SUCCEEDED)
+    text = editor.post(reverse("run-seeds", args=[run.pk]), follow=True).content.decode()
+    made = list(Run.objects.filter(parent=run).order_by("number"))
+    assert [one.state for one in made] == [State.QUEUED] * 3
+    assert all(f"#{one.number}" in text for one in made)
+    assert len({run.spec["seed"], *(one.spec["seed"] for one in made)}) == 4
+    assert len({run.spec_hash, *(one.spec_hash for one in made)}) == 4
+    for one in made:
+        assert {**one.spec, "seed": run.spec["seed"]} == run.spec
+        assert one.spec_hash == RunSpec.from_dict(one.spec).hash
+    assert reverse("run-seeds", args=[made[0].pk]) not in page(editor, "run", made[0].pk)
+
+
+@pytest.mark.parametrize("count", [0, 11])
+def test_no_more_seeds_than_a_queue_can_bear(people: People, count: int) -> None:
+    run = make_run(people.project, state=State.SUCCEEDED)
+    with pytest.raises(RunError, match="allowed is a number from 1 to 10"):
+        more_seeds(run=run, user=None, count=count)
+    assert not Run.objects.filter(parent=run).exists()
 
 
 def test_an_order_that_comes_too_late_says_so(people: People, editor: Client) -> None:

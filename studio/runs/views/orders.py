@@ -1,4 +1,4 @@
-"""What people order: cancel, pause, resume, run again. Each is a button that works without JavaScript."""
+"""What people order: cancel, pause, resume, run again, more seeds. Each is a button that works without JavaScript."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studio.accounts.models import Role, User
 from studio.runs.cancel import request_cancel, request_pause, request_resume
 from studio.runs.errors import RunError
 from studio.runs.models import Run
-from studio.runs.submit import rerun
+from studio.runs.submit import more_seeds, rerun
 from studio.runs.views.runs import read
 
 
@@ -40,6 +40,16 @@ def run_rerun(request: HttpRequest, pk: int) -> HttpResponse:
     key = request.POST.get("key", "")[:64] or None
     again = rerun(run=found, user=cast(User, request.user), idempotency_key=key)
     return redirect("run", again.pk)
+
+
+@require_POST
+def run_seeds(request: HttpRequest, pk: int) -> HttpResponse:
+    """The same three times more, each with a seed of its own."""
+    found = read(request, pk, Role.EDITOR)
+    made = more_seeds(run=found, user=cast(User, request.user))
+    numbers = ", ".join(f"#{run.number}" for run in made)
+    messages.success(request, f"{numbers} wait in the queue: the same choices, each with another seed.")
+    return redirect("project", found.project_id)
 
 
 def _order(request: HttpRequest, pk: int, order: Callable[..., Run]) -> HttpResponse:
