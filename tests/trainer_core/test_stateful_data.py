@@ -54,6 +54,37 @@ class SizedRows(Rows):
         return N_ITEMS
 
 
+class Epochal(Rows):
+    """As Hugging Face's: a state is for its own epoch, and is begun from whenever that epoch is read."""
+
+    def __init__(self, log: Path) -> None:
+        self.epoch, self.start = 0, dict[str, Any]()
+        super().__init__(log)
+
+    def _begin(self) -> None:
+        self.at, self.own = 0, random.Random(self.epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        self._begin()
+        if self.start and self.start["epoch"] == self.epoch:
+            super().load_state_dict(self.start)
+        yield from super().__iter__()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.start = state
+
+
+class SetsEpoch(Callback):
+    def on_train_epoch_start(self, trainer: Any, *args: Any) -> None:
+        trainer.train_dataloader.dataset.set_epoch(trainer.current_epoch)
+
+
 class OwnWorkers:
     """A loader that reads ahead in a worker process of its own; its state counts the batches that it has given."""
 
@@ -196,9 +227,27 @@ def test_a_state_that_cannot_be_read_back_safely_is_left_out_and_said(tmp_path: 
     torch.load(tmp_path / "a.ckpt", weights_only=True)
 
 
+@pytest.mark.parametrize("at", [2, 6, 8, 15])
+@pytest.mark.parametrize("sets_epoch", [False, True])
+def test_data_that_keeps_a_state_for_its_epoch_reads_the_others_whole(
+    at: int, sets_epoch: bool, tmp_path: Path
+) -> None:
+    more: list[Any] = [SetsEpoch()] if sets_epoch else []
+    options = {"max_epochs": EPOCHS}
+    torch.manual_seed(1)
+    saver = SaveAt(at, tmp_path / "a.ckpt")
+    _, whole = fit(Net(), DataLoader(Epochal(tmp_path / "whole"), SIZE), callbacks=[saver, *more], **options)
+    data = DataLoader(Epochal(tmp_path / "rest"), SIZE)
+    _, rest = fit(Net(), data, None, tmp_path / "a.ckpt", callbacks=more, **options)
+    assert rest.batches == whole.batches[at:]
+    assert torch.equal(weights(rest), weights(whole))
+    assert reread(tmp_path, at, SIZE) == 0
+
+
 @pytest.mark.parametrize("kind", ["a dataset", "a loader with workers"])
 def test_what_is_said_before_the_run(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "trainer_core"):
         fit(Net(), KINDS[kind](tmp_path / "log"), max_epochs=1)
     assert "can only be read from the beginning" not in caplog.text
-    assert ("reads in worker processes of its own" in caplog.text) == (kind == "a loader with workers")
+    name = "OwnWorkers" if "loader" in kind else "Rows"
+    assert f"{name}: a run that is resumed inside an epoch goes on from the state that this gives" in caplog.text

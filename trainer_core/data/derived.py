@@ -232,12 +232,11 @@ def caveats(derived: list[DerivedLoader]) -> list[str]:
             f"{', '.join(names)} can only be read from the beginning: a run that is resumed inside an epoch reads "
             "the batches before that place again."
         )
-    apart = [one.loader for one in derived if one.own is not None and getattr(one.loader, "num_workers", 0) > 0]
-    names = sorted({type(loader).__name__ for loader in apart})
+    names = sorted({one.own.name for one in derived if one.own is not None})
     if names:
         said.append(
-            f"{', '.join(names)} reads in worker processes of its own: a run that is resumed inside an epoch goes on "
-            "from its state, and bit for bit only if what is drawn at random there is part of that state."
+            f"{', '.join(names)}: a run that is resumed inside an epoch goes on from the state that this gives, bit for bit "
+            "if all that decides what is read next is part of it (a shuffle buffer, what worker processes draw at random)."
         )
     return said
 

@@ -24,13 +24,17 @@ class OwnPlace:
     one in use is not the one that was read last. A place is a dict: `state`, and whether the data had `ended` there,
     since many datasets are back at their beginning then. Restoring one concerns the iteration that follows and no
     other: what data carries from one epoch into the next is its own affair.
+
+    Data with a `set_epoch` (Hugging Face's) takes a state for its own epoch only, and takes it again whenever that epoch
+    is read. So it is set to the state's epoch first, and afterwards back to the state that it began with.
     """
 
     def __init__(self, loader: Any, source: Any) -> None:
-        self._loader, self._source = loader, source
+        self._loader, self._source, self.name = loader, source, type(source).__name__
         self.looks_ahead = False
         self._read = -1
         self._places: dict[int, dict[str, Any]] = {}
+        self._unread: Any = None
 
     def restore(self, number: int, place: dict[str, Any]) -> None:
         """The next iteration goes on after `number` batches of its epoch."""
@@ -45,7 +49,7 @@ class OwnPlace:
         state = self._source.state_dict()
         if not is_plain(state):
             _once.warn(
-                f"The state of {type(self._source).__name__} holds more than numbers, texts, tensors, lists and dicts, "
+                f"The state of {self.name} holds more than numbers, texts, tensors, lists and dicts, "
                 "so checkpoints leave it out: a run that is resumed inside an epoch reads the batches before that "
                 "place again."
             )
@@ -59,11 +63,14 @@ class OwnPlace:
         reseed(seed)
         if place is None:
             self._places = {}
+            if self._unread is not None:
+                self._source.load_state_dict(self._unread)
+                self._unread = None
         elif place["ended"]:
             return
         else:
             number = first
-            self._source.load_state_dict(copy.deepcopy(place["state"]))
+            self._load(copy.deepcopy(place["state"]))
         batches = iter(self._loader)
         while True:
             reseed(seed + number)
@@ -78,6 +85,14 @@ class OwnPlace:
                 self._keep(number)
             if number > first:
                 yield batch
+
+    def _load(self, state: Any) -> None:
+        set_epoch = getattr(self._source, "set_epoch", None)
+        if callable(set_epoch):
+            self._unread = copy.deepcopy(self._source.state_dict())
+            if isinstance(state, dict) and isinstance(state.get("epoch"), int):
+                set_epoch(state["epoch"])
+        self._source.load_state_dict(state)
 
     def _keep(self, number: int) -> None:
         """The last three: read ahead, in use, and done with."""
