@@ -167,7 +167,7 @@ class Attempt:
             max_epochs=trainer.max_epochs,
             batches=batches if batches < 1e18 else None,
             device=str(trainer.strategy.root_device),
-            parameters=sum(p.numel() for p in self.model.parameters()),
+            parameters=sum(p.numel() for p in self.model.parameters() if not torch.nn.parameter.is_lazy(p)),
             versions={"torch": torch.__version__, "python": platform.python_version()},
         )
         self.logger.follow(trainer)

@@ -38,6 +38,8 @@ def progress_of(run: Run) -> Progress:
     eta = now.get("eta_s") if run.state == State.RUNNING else None
     if run.state == State.STARTING:
         return Progress(None, str(now.get("phase") or "getting a trainer ready"), None)
+    if run.is_settled and now.get("stage") == "setup":
+        return Progress(None, "", None)  # it ended before it trained: nothing starts any more
     return Progress(fraction, _place(now), float(eta) if isinstance(eta, int | float) else None)
 
 

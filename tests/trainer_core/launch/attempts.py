@@ -77,6 +77,20 @@ class Mine(LightningModule):
         optimizer = torch.optim.AdamW(self.parameters(), lr=0.01)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, 4, gamma=0.9)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+class Lazy(LightningModule):
+    """Its parameters get their shapes with the first batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.LazyLinear(3)
+
+    def training_step(self, batch, batch_idx):
+        return torch.nn.functional.cross_entropy(self.net(batch[0].flatten(1).float()), batch[1].long())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
 '''
 SPEC = RunSpec(
     model=ModelRef("file", "Mine", code=CODE),
@@ -102,11 +116,13 @@ class Attempt:
         asked: dict[str, int] | None = None,
         resume: Any = None,
         devices: int = 1,
+        model: str = "Mine",
         **extras: Any,
     ) -> None:
         self.run, self.folder, self.fence = run, run / f"a{fence}", fence
         self.folder.mkdir(parents=True)
-        spec = replace(SPEC, trainer={**SPEC.trainer, "devices": devices}, extras={**SPEC.extras, **extras})
+        trainer, ref = {**SPEC.trainer, "devices": devices}, replace(SPEC.model, ref=model)
+        spec = replace(SPEC, model=ref, trainer=trainer, extras={**SPEC.extras, **extras})
         (self.folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
         order = {"run": 1, "fence": fence, "resume": resume, "checkpoints": "../checkpoints", "env": {}}
         (self.folder / "attempt.json").write_text(json.dumps(order), encoding="utf-8")

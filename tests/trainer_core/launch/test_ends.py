@@ -35,6 +35,7 @@ def attempts(tmp_path_factory: pytest.TempPathFactory, pool: Pool) -> Iterator[d
     root = tmp_path_factory.mktemp("attempts")
     made = {
         "whole": Attempt(root / "whole"),
+        "lazy": Attempt(root / "lazy", pool=pool, model="Lazy"),
         "killed": Attempt(root / "killed", pool=pool, asked={"signal-9": 10}),
         "killed inside": Attempt(root / "inside", pool=pool, asked={"signal-9": 6}),
         "stopped": Attempt(root / "stopped", pool=pool, asked={"signal-15": 13}),
@@ -83,6 +84,12 @@ def test_an_end_without_its_checkpoint_says_so(name: str, ends: str, attempts: d
     io.verify_folder(attempt.run / "kept" / committed)
     texts = [event["text"] for event in attempt.events("notice") if event.get("about") == "unsaved"]
     assert "step 8 could not be written (File exists); the newest good one is of step 4. Training goes on" in texts[0]
+
+
+def test_a_model_that_gets_its_shapes_with_the_first_batch_trains(attempts: dict[str, Attempt]) -> None:
+    assert attempts["lazy"].exit_code() == 0, attempts["lazy"].output
+    (ready,) = attempts["lazy"].events("ready")
+    assert (ready["parameters"], attempts["lazy"].done()["step"]) == (0, STEPS)
 
 
 def test_progress_tells_where_the_time_goes(whole: Attempt) -> None:
