@@ -233,6 +233,7 @@ SCHEDULED: list[tuple[float, str]] = [
     (REAP_EVERY_S, "studio.runs.reap.reap_lost"),
     (REAP_EVERY_S, "studio.runs.reap.reconcile"),
     (600.0, "studio.runs.register.forget_old"),
+    (30.0, "studio.tracking.compact.compact_waiting"),
     (3600.0, "studio.ops.schedule.clear_sessions"),
     (3600.0, "studio.registry.uploads.clear_stale_uploads"),
     (60.0, "studio.registry.versions.requeue_silent_inspections"),

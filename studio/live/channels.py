@@ -8,7 +8,7 @@ from studio.accounts.models import Project, User
 from studio.runs.models import Run
 from studio.runs.publish import facts_of
 from studio.tracking.publish import stored_message
-from studio.tracking.query import frames_after
+from studio.tracking.stored import frames_after
 
 MOST_FRAMES = 400  # further behind than this, a page is told to load its series again
 
@@ -42,8 +42,10 @@ def catch_up(kind: str, pk: int, cursor: int) -> tuple[list[dict[str, Any]], int
     if run is None:
         return [], None
     state = {"t": "s", "d": facts_of(run)}
-    if run.last_seq - cursor > MOST_FRAMES:
+    if run.last_seq <= cursor:
+        return [state], None
+    frames = frames_after(pk, cursor, MOST_FRAMES) if run.last_seq - cursor <= MOST_FRAMES else None
+    if frames is None:
         return [state], run.last_seq
-    frames = [stored_message(f) for f in frames_after(pk, cursor, MOST_FRAMES)] if run.last_seq > cursor else []
-    metrics = [{"t": "m", "c": frames[-1]["c"], "frames": frames}] if frames else []
-    return [*metrics, state], None
+    messages = [stored_message(frame) for frame in frames]
+    return [{"t": "m", "c": messages[-1]["c"], "frames": messages}, state], None

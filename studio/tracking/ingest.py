@@ -104,7 +104,7 @@ def json_number(value: float) -> float | str:
 
 def rebuild_summary(run_pk: int, fence: int, resume_step: int) -> None:
     """After a resume: fold again what is still visible, since abandoned points must not decide a best value."""
-    from studio.tracking.query import visible_blocks
+    from studio.tracking.stored import visible_blocks
 
     if resume_step < 0:
         return

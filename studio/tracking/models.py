@@ -1,4 +1,4 @@
-"""Metric frames and chunks, and log chunks: what a run produced."""
+"""Metric frames, the axes and chunks that they become, and log chunks: what a run produced."""
 
 from __future__ import annotations
 
@@ -31,28 +31,54 @@ class MetricFrame(models.Model):
         return f"frame {self.seq} of run {self.run_id}"
 
 
-class MetricChunk(models.Model):
-    """Compacted points of one metric and attempt: zstd columns; level 0 is raw, higher ones are min/max bins."""
+class MetricAxis(models.Model):
+    """Rows of an attempt that metrics share: what was in the frames seq0 to seq1, which it replaces.
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="chunks")
+    `data` is their steps, epochs, times and frame numbers, see tracking.columns; `bins` is x and n of bins of
+    2^bin_log2 steps, empty where bin_log2 is null. Never changed once written.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="axes", db_index=False)
     fence = models.PositiveIntegerField()
-    name = models.TextField()
-    level = models.PositiveSmallIntegerField()
-    i0 = models.BigIntegerField()
+    seq0 = models.BigIntegerField()
+    seq1 = models.BigIntegerField()
+    part = models.PositiveIntegerField()
     n = models.PositiveIntegerField()
     step0 = models.BigIntegerField()
     step1 = models.BigIntegerField()
-    seq1 = models.BigIntegerField(help_text="the newest frame that went into it")
+    bin_log2 = models.PositiveSmallIntegerField(null=True)
+    bins = models.BinaryField()
     data = models.BinaryField()
 
     class Meta:
-        ordering = ["i0"]
-        constraints = [
-            models.UniqueConstraint(fields=["run", "fence", "name", "level", "i0"], name="metric_chunk_unique")
-        ]
+        ordering = ["seq0", "part"]
+        constraints = [models.UniqueConstraint(fields=["run", "seq0", "part"], name="metric_axis_unique")]
 
     def __str__(self) -> str:
-        return f"chunk {self.i0} of {self.name} in run {self.run_id}"
+        return f"frames {self.seq0} to {self.seq1} of run {self.run_id}, part {self.part}"
+
+
+class MetricChunk(models.Model):
+    """The values of one metric on an axis, about 16,000; `bins` is last, min, max and the count of what is not finite.
+
+    Names are found by their hash, since a name may be longer than an index takes.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="chunks", db_index=False)
+    axis = models.ForeignKey(MetricAxis, models.CASCADE, related_name="chunks", db_index=False)
+    position = models.PositiveIntegerField()
+    name_hash = models.BigIntegerField()
+    name = models.TextField()
+    bins = models.BinaryField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["axis", "position"]
+        constraints = [models.UniqueConstraint(fields=["axis", "position"], name="metric_chunk_unique")]
+        indexes = [models.Index(fields=["run", "name_hash"], name="metric_chunk_name")]
+
+    def __str__(self) -> str:
+        return f"{self.name} on axis {self.axis_id} of run {self.run_id}"
 
 
 class LogChunk(models.Model):

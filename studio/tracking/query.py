@@ -1,22 +1,28 @@
-"""Series for charts: raw points while they are few, else deterministic bins that keep minimum, maximum and last."""
+"""Series for charts: raw points while they are few, else deterministic bins that keep minimum, maximum and last.
+
+What was compacted is read by the bins stored beside it where they are fine enough, and gives what its points would.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.runs.models import Attempt, Run
-from studio.tracking.ingest import after_step, json_number
-from studio.tracking.models import MetricFrame
-from trainer_core.events import MetricBlock
+from studio.runs.models import Run
+from studio.tracking import stored
+from studio.tracking.bins import bins, drawn, merged, numbers, of_points, size_for, unpack_bins
+from studio.tracking.columns import Floats, unpack
+from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
+from studio.tracking.stored import EPOCHS, STEPS, TIMES
 
 Axis = Literal["step", "epoch", "time", "relative"]
 AXES = ("step", "epoch", "time", "relative")
 MAX_WIDTH = 4000
-Floats = NDArray[np.float64]
+MOST_IDS = 500  # in one query
 
 
 def series(
@@ -30,147 +36,270 @@ def series(
     """`{"runs": [{"run", "cursor", "fence", "start", "series": [{"name", "x", "last", "min"?, "max"?, "n"?, "nonfinite"?, "bin"}]}]}`.
 
     `bin` is the width of a bin in x units, a power of two, or 0 when the points are raw. Only points of the surviving
-    line of attempts; `fence` is the attempt that wrote the frame `cursor`, 0 without one. Three queries a run.
+    line of attempts; `fence` is the attempt that wrote the frame `cursor`, 0 without one. Up to nine queries a run.
     """
     width = max(16, min(int(width), MAX_WIDTH))
     cursors = dict(Run.objects.filter(pk__in=run_ids).values_list("pk", "last_seq"))
-    return {"runs": [_of_run(pk, cursors[pk], metrics, x, lo, hi, width) for pk in run_ids if pk in cursors]}
-
-
-def visible_blocks(run_pk: int, up_to: int | None = None) -> Iterator[MetricBlock]:
-    """The frames of a run in order, without the points that later attempts abandoned."""
-    limits = dict(Attempt.objects.filter(run_id=run_pk).values_list("fence", "valid_to_step"))
-    frames = MetricFrame.objects.filter(run_id=run_pk).order_by("seq")
-    if up_to is not None:
-        frames = frames.filter(seq__lte=up_to)
-    for frame in frames.iterator(chunk_size=256):
-        limit = limits.get(frame.fence)
-        if limit is not None and frame.step0 > limit:
-            continue
-        block = MetricBlock.from_columns(frame.names, frame.n, bytes(frame.data))
-        yield block if limit is None or frame.step1 <= limit else up_to_step(block, limit)
+    found = []
+    for pk in run_ids:
+        if pk in cursors:
+            window = Window(x, lo, hi, stored.limits_of(pk))
+            found.append({"run": pk, "cursor": cursors[pk], **_of_run(pk, cursors[pk], metrics, window, width)})
+    return {"runs": found}
 
 
 def abandoned(
     run_pk: int, metrics: Sequence[str] | None = None, x: Axis = "step", width: int = 1500
 ) -> list[dict[str, Any]]:
-    """`[{"name", "fence", "x", "last", "bin", …}]`: what attempts wrote that a later one did again. Three queries."""
-    ends = Attempt.objects.filter(run_id=run_pk).values_list("fence", "valid_to_step")
-    limits = {fence: step for fence, step in ends if step is not None}
-    first = MetricFrame.objects.filter(run_id=run_pk).order_by("seq").first()
-    start = float(np.frombuffer(_decoded(first).times, dtype=np.float64)[0]) if first else 0.0
-    xs: dict[tuple[str, int], list[Floats]] = {}
-    ys: dict[tuple[str, int], list[Floats]] = {}
-    for frame in MetricFrame.objects.filter(run_id=run_pk, fence__in=limits).order_by("seq").iterator(chunk_size=256):
-        block = _decoded(frame)
-        keep = np.frombuffer(block.steps, dtype=np.float64) > limits[frame.fence]
-        if not keep.any():
+    """`[{"name", "fence", "x", "last", "bin", …}]`: what attempts wrote that a later one did again."""
+    limits = stored.limits_of(run_pk)
+    if not limits:
+        return []
+    start = stored.first_time(run_pk)
+    lines: dict[tuple[str, int], list[tuple[Floats, Floats]]] = {}
+    for fence, block in stored.stored_blocks(run_pk, metrics, fences=limits):
+        if not (keep := stored.steps_of(block) > limits[fence]).any():
             continue
-        along = _axis(block, np.frombuffer(block.times, dtype=np.float64), x, start)[keep]
+        columns = [np.frombuffer(c, dtype=np.float64) for c in (block.steps, block.epochs, block.times)]
+        along = _along(x, columns, start)
         for name, column in zip(block.names, block.values, strict=True):
             if metrics is None or name in metrics:
-                xs.setdefault((name, frame.fence), []).append(along)
-                ys.setdefault((name, frame.fence), []).append(np.frombuffer(column, dtype=np.float64)[keep])
-    return [
-        {
-            "fence": fence,
-            **_reduced(name, np.concatenate(xs[name, fence]), np.concatenate(ys[name, fence]), None, None, width),
-        }
-        for name, fence in sorted(xs)
-    ]
+                y = np.frombuffer(column, dtype=np.float64)
+                lines.setdefault((name, fence), []).append(_where(along, y, keep & np.isfinite(along)))
+    return [{"fence": fence, **_reduced(name, lines[name, fence], width)} for name, fence in sorted(lines)]
 
 
-def _decoded(frame: MetricFrame) -> MetricBlock:
-    return MetricBlock.from_columns(frame.names, frame.n, bytes(frame.data))
+@dataclass(frozen=True)
+class Window:
+    """Which rows are wanted: of the surviving line, and within lo to hi on the axis x."""
+
+    x: Axis
+    lo: float | None
+    hi: float | None
+    limits: dict[int, int]
+
+    def has_all(self, axis: MetricAxis) -> bool:
+        """Whether all rows of it are wanted, as their steps and bins alone can tell."""
+        limit = self.limits.get(axis.fence)
+        return (
+            self.x == "step"
+            and axis.bin_log2 is not None
+            and (limit is None or axis.step1 <= limit)
+            and (self.lo is None or axis.step0 >= self.lo)
+            and (self.hi is None or axis.step1 <= self.hi)
+        )
+
+    def may_have_some(self, axis: MetricAxis | MetricFrame) -> bool:
+        limit = self.limits.get(axis.fence)
+        if limit is not None and axis.step0 > limit:
+            return False
+        by_step = self.x == "step"
+        return not by_step or (
+            (self.lo is None or axis.step1 + 1 > self.lo) and (self.hi is None or axis.step0 - 1 < self.hi)
+        )
+
+    def keeps(self, fence: int, steps: Floats, along: Floats) -> NDArray[np.bool_]:
+        keep = np.isfinite(along)
+        if fence in self.limits:
+            keep &= steps <= self.limits[fence]
+        if self.lo is not None:
+            keep &= along >= self.lo
+        if self.hi is not None:
+            keep &= along <= self.hi
+        return keep
 
 
-def up_to_step(block: MetricBlock, step: int) -> MetricBlock:
-    """The rows with a step of at most `step`."""
-    keep = [i for i, s in enumerate(block.steps) if s <= step]
-    rows = [(block.steps[i], block.epochs[i], block.times[i], [v[i] for v in block.values]) for i in keep]
-    return MetricBlock.from_rows(block.names, rows)
+@dataclass
+class Rows:
+    """The wanted rows of an axis or a frame: their number and range of x; x itself only where it had to be read."""
+
+    n: int
+    least: float
+    greatest: float
+    axis: MetricAxis | None = None
+    along: Floats | None = None
+    keep: NDArray[np.bool_] | None = None
+    shared: tuple[Floats, Floats] | None = None
+
+    @classmethod
+    def read(cls, along: Floats, keep: NDArray[np.bool_], axis: MetricAxis | None = None) -> Rows | None:
+        kept = along if keep.all() else along[keep]
+        if not kept.size:
+            return None
+        return cls(kept.size, float(kept.min()), float(kept.max()), axis, along, keep)
+
+    def axis_bins(self) -> tuple[Floats, Floats]:
+        """x and n of the bins stored beside the axis."""
+        assert self.axis is not None
+        if self.shared is None:
+            x, n = unpack(self.axis.bins, (0, 1))
+            self.shared = (x, n)
+        return self.shared
+
+    def points(self, y: Floats) -> tuple[Floats, Floats]:
+        assert self.along is not None
+        assert self.keep is not None
+        return _where(self.along, y, self.keep)
+
+    def is_fine_enough(self, size: float) -> bool:
+        return self.along is None and self.axis is not None and 2.0 ** (self.axis.bin_log2 or 0) <= size
 
 
-def _of_run(
-    run_pk: int, cursor: int, metrics: Sequence[str] | None, x: Axis, lo: float | None, hi: float | None, width: int
-) -> dict[str, Any]:
-    wanted = set(metrics) if metrics is not None else None
-    xs: dict[str, list[Floats]] = {}
-    ys: dict[str, list[Floats]] = {}
-    start: float | None = None
-    for block in visible_blocks(run_pk, cursor):
-        if not len(block):
-            continue
-        times = np.frombuffer(block.times, dtype=np.float64)
-        start = float(times[0]) if start is None else start
-        along = _axis(block, times, x, start)
-        for name, column in zip(block.names, block.values, strict=True):
-            if wanted is None or name in wanted:
-                xs.setdefault(name, []).append(along)
-                ys.setdefault(name, []).append(np.frombuffer(column, dtype=np.float64))
-    names = sorted(xs) if metrics is None else [m for m in metrics if m in xs]
-    found = [_reduced(n, np.concatenate(xs[n]), np.concatenate(ys[n]), lo, hi, width) for n in names]
-    fence = MetricFrame.objects.filter(run_id=run_pk, seq=cursor).values_list("fence", flat=True).first() or 0
-    return {"run": run_pk, "cursor": cursor, "fence": fence, "start": start, "series": found}
+@dataclass
+class Piece:
+    """Some points of a metric: `y` of a frame, or those of a chunk, whose data are read when they are needed."""
+
+    rows: Rows
+    y: Floats | None = None
+    bins: bytes | memoryview = b""
 
 
-def _axis(block: MetricBlock, times: Floats, x: Axis, start: float) -> Floats:
+@dataclass
+class Line:
+    name: str
+    pieces: list[Piece] = field(default_factory=list)
+
+    def size(self, width: int) -> float:
+        """Width of the bins; 0 while the points are few."""
+        if sum(p.rows.n for p in self.pieces) <= width:
+            return 0.0
+        span = max(p.rows.greatest for p in self.pieces) - min(p.rows.least for p in self.pieces)
+        return size_for(span, width)
+
+
+def _of_run(run_pk: int, cursor: int, metrics: Sequence[str] | None, window: Window, width: int) -> dict[str, Any]:
+    frames = stored.frames_up_to(run_pk, cursor)
+    axes = stored.axes_before(run_pk, frames, cursor)
+    start = stored.first_visible_time(axes, frames, window.limits)
+    wanted = None if metrics is None else set(metrics)
+    lines: dict[str, Line] = {}
+    _add_chunks(lines, run_pk, axes, wanted, window, start)
+    for frame in frames:
+        _add_frame(lines, frame, wanted, window, start)
+    names = sorted(lines) if metrics is None else [m for m in metrics if m in lines]
+    sizes = {name: lines[name].size(width) for name in names}
+    raw = _read_values(run_pk, [lines[n] for n in names], sizes)
+    found = [_drawn(lines[name], sizes[name], raw) for name in names]
+    return {"fence": stored.fence_of(run_pk, cursor), "start": start, "series": found}
+
+
+def _add_chunks(
+    lines: dict[str, Line],
+    run_pk: int,
+    axes: list[MetricAxis],
+    wanted: set[str] | None,
+    window: Window,
+    start: float | None,
+) -> None:
+    """Pieces of the chunks with some wanted rows, in order. Two queries."""
+    some = [axis for axis in axes if window.may_have_some(axis)]
+    rows: dict[int, Rows] = {a.pk: Rows(a.n, a.step0, a.step1, a) for a in some if window.has_all(a)}
+    data = _axis_data([a.pk for a in some if a.pk not in rows])
+    for axis in some:
+        if axis.pk in data:
+            columns = unpack(data[axis.pk], (STEPS, EPOCHS, TIMES))
+            along = _along(window.x, columns, start)
+            if read := Rows.read(along, window.keeps(axis.fence, columns[STEPS], along), axis):
+                rows[axis.pk] = read
+    chunks = MetricChunk.objects.filter(stored.chunks_of(run_pk, wanted)).order_by()
+    of_axis: dict[int, list[tuple[str, bytes | memoryview]]] = {}
+    for axis_pk, name, stored_bins in chunks.values_list("axis_id", "name", "bins"):
+        if axis_pk in rows:
+            of_axis.setdefault(axis_pk, []).append((name, stored_bins))
+    for axis in some:
+        for name, stored_bins in of_axis.get(axis.pk, ()):
+            lines.setdefault(name, Line(name)).pieces.append(Piece(rows[axis.pk], bins=stored_bins))
+
+
+def _add_frame(
+    lines: dict[str, Line], frame: MetricFrame, wanted: set[str] | None, window: Window, start: float | None
+) -> None:
+    if not window.may_have_some(frame) or (wanted is not None and wanted.isdisjoint(frame.names)):
+        return
+    table = stored.table_of(frame)
+    along = _along(window.x, list(table[:3]), start)
+    rows = Rows.read(along, window.keeps(frame.fence, table[STEPS], along))
+    if rows is None:
+        return
+    for name, y in zip(frame.names, table[3:], strict=True):
+        if wanted is None or name in wanted:
+            lines.setdefault(name, Line(name)).pieces.append(Piece(rows, y))
+
+
+Values = dict[tuple[int, str], bytes | memoryview]
+
+
+def _read_values(run_pk: int, lines: Sequence[Line], sizes: dict[str, float]) -> Values:
+    """The chunks whose bins will not do, and x where only bins were asked for until now. Up to two queries."""
+    needed: dict[int, Rows] = {}
+    names = set()
+    for line in lines:
+        for piece in line.pieces:
+            if piece.y is None and not piece.rows.is_fine_enough(sizes[line.name]):
+                assert piece.rows.axis is not None
+                needed[piece.rows.axis.pk] = piece.rows
+                names.add(line.name)
+    if not needed:
+        return {}
+    data = _axis_data([pk for pk, rows in needed.items() if rows.along is None])
+    for pk, rows in needed.items():
+        if pk in data:
+            (rows.along,) = unpack(data[pk], (STEPS,))
+            rows.keep = np.ones(rows.n, dtype=bool)
+    values: Values = {}
+    for some in _portions(list(needed)):
+        chunks = MetricChunk.objects.filter(stored.chunks_of(run_pk, names), axis_id__in=some).order_by()
+        values.update(((pk, name), data) for pk, name, data in chunks.values_list("axis_id", "name", "data"))
+    return values
+
+
+def _drawn(line: Line, size: float, values: Values) -> dict[str, Any]:
+    if not size:
+        points = [piece.rows.points(_y(piece, line.name, values)) for piece in line.pieces]
+        return _raw(line.name, *(np.concatenate(c) for c in zip(*points, strict=True)))
+    parts = []
+    for piece in line.pieces:
+        if piece.y is None and (piece.rows.axis.pk, line.name) not in values:  # type: ignore[union-attr]
+            parts.append(unpack_bins(piece.rows.axis_bins(), piece.bins))
+        else:
+            parts.append(of_points(*piece.rows.points(_y(piece, line.name, values)), size))
+    return {"name": line.name, **drawn(merged(parts, size), size)}
+
+
+def _reduced(name: str, points: Sequence[tuple[Floats, Floats]], width: int) -> dict[str, Any]:
+    x, y = (np.concatenate(c) for c in zip(*points, strict=True))
+    return _raw(name, x, y) if x.size <= width else {"name": name, **bins(x, y, width)}
+
+
+def _raw(name: str, x: Floats, y: Floats) -> dict[str, Any]:
+    return {"name": name, "bin": 0, "x": x.tolist(), "last": numbers(y)}
+
+
+def _y(piece: Piece, name: str, values: Values) -> Floats:
+    if piece.y is not None:
+        return piece.y
+    assert piece.rows.axis is not None
+    return unpack(values[piece.rows.axis.pk, name], (0,))[0]
+
+
+def _axis_data(pks: Sequence[int]) -> dict[int, bytes | memoryview]:
+    found: dict[int, bytes | memoryview] = {}
+    for some in _portions(pks):
+        found.update(MetricAxis.objects.filter(pk__in=some).order_by().values_list("pk", "data"))
+    return found
+
+
+def _portions(pks: Sequence[int]) -> list[Sequence[int]]:
+    return [pks[i : i + MOST_IDS] for i in range(0, len(pks), MOST_IDS)]
+
+
+def _along(x: Axis, columns: Sequence[Floats], start: float | None) -> Floats:
     if x == "step":
-        return np.frombuffer(block.steps, dtype=np.float64)
+        return columns[STEPS]
     if x == "epoch":
-        return np.frombuffer(block.epochs, dtype=np.float64)
-    return times if x == "time" else times - start
+        return columns[EPOCHS]
+    return columns[TIMES] if x == "time" else columns[TIMES] - (start or 0.0)
 
 
-def _reduced(name: str, x: Floats, y: Floats, lo: float | None, hi: float | None, width: int) -> dict[str, Any]:
-    keep = np.isfinite(x)
-    if lo is not None:
-        keep &= x >= lo
-    if hi is not None:
-        keep &= x <= hi
-    if not keep.all():
-        x, y = x[keep], y[keep]
-    if x.size <= width:
-        return {"name": name, "bin": 0, "x": x.tolist(), "last": _numbers(y)}
-    return {"name": name, **bins(x, y, width)}
-
-
-def bins(x: Floats, y: Floats, width: int) -> dict[str, Any]:
-    """At most about `width` bins of a power-of-two size that begin at multiples of it; so they do not move.
-
-    A bin's x is that of its last point; min and max are over finite values and null when there is none.
-    """
-    span = float(x.max() - x.min())
-    size = 2.0 ** np.ceil(np.log2(span / width)) if span > 0 else 1.0
-    keys = np.floor(x / size)
-    if np.any(np.diff(keys) < 0):
-        order = np.argsort(keys, kind="stable")
-        x, y, keys = x[order], y[order], keys[order]
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    ends = np.r_[starts[1:], x.size]
-    finite = np.isfinite(y)
-    low = np.minimum.reduceat(np.where(finite, y, np.inf), starts)
-    high = np.maximum.reduceat(np.where(finite, y, -np.inf), starts)
-    good = np.add.reduceat(finite, starts, dtype=np.int64)
-    count = ends - starts
-    return {
-        "bin": float(size),
-        "x": x[ends - 1].tolist(),
-        "last": _numbers(y[ends - 1]),
-        "min": [v if g else None for v, g in zip(low.tolist(), good.tolist(), strict=True)],
-        "max": [v if g else None for v, g in zip(high.tolist(), good.tolist(), strict=True)],
-        "n": count.tolist(),
-        "nonfinite": (count - good).tolist(),
-    }
-
-
-def _numbers(y: Floats) -> list[float | str]:
-    return y.tolist() if np.isfinite(y).all() else [json_number(v) for v in y.tolist()]
-
-
-def frames_after(run_pk: int, cursor: int, limit: int = 500) -> list[MetricFrame]:
-    """Stored frames that follow a cursor, for a page that has to catch up."""
-    return list(MetricFrame.objects.filter(run_id=run_pk, seq__gt=cursor).order_by("seq")[:limit])
-
-
-__all__ = ["AXES", "abandoned", "after_step", "bins", "frames_after", "series", "up_to_step", "visible_blocks"]
+def _where(x: Floats, y: Floats, keep: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    return (x, y) if keep.all() else (x[keep], y[keep])

@@ -19,11 +19,12 @@ from studio.runs.models import Run
 from studio.tracking.drawing import shown
 from studio.tracking.logs import read_log, whole_log
 from studio.tracking.marks import marks_of
-from studio.tracking.query import AXES, MAX_WIDTH, Axis, abandoned, series, visible_blocks
+from studio.tracking.query import AXES, MAX_WIDTH, Axis, abandoned, series
 from studio.tracking.results import results_of, why_none
+from studio.tracking.stored import visible_blocks
 from studio.tracking.system import charts_of
 
-MOST_LOG = 1 << 20
+MOST_LOG, CSV_BYTES = 1 << 20, 1 << 18
 
 
 def _run(request: HttpRequest, pk: int) -> Run:
@@ -143,9 +144,17 @@ def _csv_lines(run_pk: int) -> Iterator[str]:
         for i, step in enumerate(block.steps):
             for name, column in zip(block.names, block.values, strict=True):
                 writer.writerow([int(step), block.epochs[i], block.times[i], _cell(name), repr(column[i])])
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
+            if buffer.tell() > CSV_BYTES:
+                yield _taken(buffer)
+    yield _taken(buffer)
+
+
+def _taken(buffer: io.StringIO) -> str:
+    """What it has, which it has no longer."""
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text
 
 
 def _cell(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from studio.runs import checkpoints
 from studio.runs.models import Checkpoint, Run, State
-from studio.tracking.query import visible_blocks
+from studio.tracking.stored import visible_blocks
 from tests.chaos.promises import DOUBLED, LOST, STUCK, UNCOMMITTED, UNEQUAL
 
 Points = dict[tuple[str, int], float]

@@ -9,6 +9,7 @@ import pytest
 from studio.live.channels import MOST_FRAMES
 from studio.runs.models import Run
 from studio.tracking import publish
+from studio.tracking.compact import compact_run
 from tests.live.frames import add, numbers, up_to
 
 pytestmark = pytest.mark.stack
@@ -76,6 +77,25 @@ def test_a_page_far_behind_loads_its_series_again_once_and_goes_on(run: Run, ope
     heard += tab.hear_until(up_to(newest + 2))
     assert [m["op"] for m in heard if "op" in m] == ["reset"]
     assert numbers(heard) == [newest + 1, newest + 2]
+
+
+def test_a_page_behind_what_was_compacted_loads_its_series_again_and_a_nearer_one_does_not(
+    run: Run, open_tab: Any
+) -> None:
+    add(run, 1, 20)
+    compact_run(run.pk, keep=5)
+    behind, near = open_tab(), open_tab()
+    behind.subscribe(f"run:{run.pk}", cursor=14)
+    near.subscribe(f"run:{run.pk}", cursor=15)
+    heard = behind.hear_until(lambda message: message.get("op") == "reset")
+    assert numbers(near.hear_until(up_to(20))) == [16, 17, 18, 19, 20]
+    add(run, 21, 21)
+    heard += behind.hear_until(up_to(21))
+    assert numbers(heard) == [21]
+    compact_run(run.pk)
+    late = open_tab()
+    late.subscribe(f"run:{run.pk}", cursor=20)
+    late.hear_until(lambda message: message.get("op") == "reset")
 
 
 def test_somebody_of_another_team_hears_nothing(run: Run, open_tab: Any) -> None:

@@ -14,6 +14,7 @@ from studio.tracking.ingest import ingest, rebuild_summary, summarise
 from studio.tracking.models import MetricFrame
 from studio.tracking.publish import dumps, stored_message
 from studio.tracking.query import abandoned, bins, series
+from studio.tracking.summaries import last_values
 from tests.factories import make_attempt, make_run
 from trainer_core.events import MetricBlock, Position
 
@@ -50,6 +51,16 @@ def test_points_come_back_as_they_were_written() -> None:
     summary = run.summary["loss"]
     assert (summary["min"], summary["argmin"], summary["max"], summary["argmax"]) == (1, 1, 5, 5)
     assert (summary["last"], summary["count"], summary["nonfinite"], summary["mean"]) == ("NaN", 8, 3, 3)
+
+
+@pytest.mark.django_db
+def test_last_values_of_many_runs_are_those_of_their_newest_points(django_assert_num_queries: Any) -> None:
+    runs = [running(), running(), running()]
+    ingest(runs[0].pk, 1, [block(range(1, 6)), block(range(1, 3), "größe", INF)], Position(1, 100))
+    ingest(runs[1].pk, 1, [block(range(1, 3), "loss", NAN)], Position(1, 100))
+    with django_assert_num_queries(1):
+        found = last_values([run.pk for run in runs])
+    assert [found[run.pk] for run in runs] == [{"loss": 5.0, "größe": "Infinity"}, {"loss": "NaN"}, {}]
 
 
 @pytest.mark.django_db

@@ -19,8 +19,9 @@ from studio.core.download import safe_name, stream_file
 from studio.runs.checkpoints import path_of
 from studio.runs.models import Checkpoint, Run
 from studio.tracking.logs import read_log, whole_log
-from studio.tracking.query import Axis, series, visible_blocks
+from studio.tracking.query import Axis, series
 from studio.tracking.results import results_of, why_none
+from studio.tracking.stored import visible_blocks
 from studio.tracking.system import charts_of
 
 router = Router(tags=["outputs"])
@@ -81,7 +82,7 @@ def read_points(
     steps: list[float] = []
     values: list[float] = []
     seen = 0
-    for block in visible_blocks(run.pk):
+    for block in visible_blocks(run.pk, metrics=[metric]):
         if metric not in block.names:
             continue
         first, seen = max(skip - seen, 0), seen + len(block)

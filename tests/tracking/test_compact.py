@@ -1,0 +1,255 @@
+"""What was compacted is what was written: bit for bit, each point once, and charts show the same of it."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from studio.runs.models import Attempt, Run, State
+from studio.tracking import bins, compact
+from studio.tracking.columns import pack, unpack
+from studio.tracking.ingest import ingest
+from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
+from studio.tracking.query import AXES, abandoned, series
+from studio.tracking.stored import fence_of, frames_after, stored_blocks, visible_blocks
+from tests.factories import make_attempt, make_run
+from trainer_core.events import MetricBlock, Position
+
+NAN_WITH_PAYLOAD = struct.unpack("<d", b"\x01\x02\x03\x04\x05\x06\xf8\x7f")[0]
+ODD = [math.nan, NAN_WITH_PAYLOAD, math.inf, -math.inf, -0.0, 0.0, 5e-324, 1.7976931348623157e308]
+NAMES = ["loss", "größe 🙂", "n" * 1000, "val/loss"]
+
+
+@pytest.fixture(autouse=True)
+def _no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.tracking.publish.metrics", lambda *args: None)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks and bins of few points, so that few make many."""
+    monkeypatch.setattr(compact, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(compact, "MOST_BYTES", 6000)
+    monkeypatch.setattr(bins, "POINTS_A_BIN", 4)
+
+
+@pytest.fixture
+def run(db: None) -> Run:
+    run = make_run(state=State.RUNNING, fence=1)
+    for fence in (1, 2):
+        make_attempt(run, fence=fence)
+    return run
+
+
+values_of = st.one_of(st.floats(width=32), st.floats(), st.sampled_from(ODD))
+
+
+@st.composite
+def frames_of(draw: Any) -> list[tuple[int, MetricBlock]]:
+    """(fence, rows): mostly onwards by whole steps, at times back, in halves, or with an epoch that is no number."""
+    found, fence, step = [], 1, draw(st.sampled_from([-40, 0, 1, 2**53 - 200]))
+    stride = draw(st.sampled_from([1, 1, 3, 50]))
+    odd_steps = draw(
+        st.sampled_from([[], [0], [-7, 0], [0.5] if step < 2**40 else [], [-7, 0.5 if step < 2**40 else 1]])
+    )
+    for _ in range(draw(st.integers(1, 8))):
+        if fence == 1 and draw(st.integers(0, 9)) == 0:
+            fence, step = 2, step - draw(st.integers(0, 60))
+        names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=draw(st.integers(0, 9)) > 0))
+        rows, dice = draw(st.integers(1, 50)), draw(st.randoms(use_true_random=False))
+        special = draw(st.lists(values_of, min_size=1, max_size=8))
+        lines = []
+        for _ in range(rows):
+            step += dice.choice([stride] * 15 + odd_steps) * 1.0
+            epoch = math.nan if dice.random() < 0.02 else step / 7
+            y = [dice.choice(special) if dice.random() < 0.2 else dice.gauss(0, 1) for _ in names]
+            lines.append((step, epoch, 1.7e9 + len(found) + dice.random(), y))
+        if odd_steps and dice.random() < 0.3:
+            dice.shuffle(lines)
+        found.append((fence, MetricBlock.from_rows(names, lines)))
+    return found
+
+
+def write(run: Run, frames: list[tuple[int, MetricBlock]], limit: int | None) -> None:
+    for rows in (MetricChunk, MetricAxis, MetricFrame):
+        rows.objects.filter(run=run).delete()
+    Attempt.objects.filter(run=run, fence=1).update(valid_to_step=limit)
+    Run.objects.filter(pk=run.pk).update(last_seq=len(frames))
+    for seq, (fence, block) in enumerate(frames, 1):
+        low, high = int(min(block.steps)), int(max(block.steps))
+        fields = {"fence": fence, "seq": seq, "step0": low, "step1": high, "n": len(block), "names": list(block.names)}
+        MetricFrame.objects.create(run=run, data=block.columns(), **fields)
+
+
+def lines_of(blocks: Any) -> dict[str, list[bytes]]:
+    """The bits of each metric's points, in order."""
+    found: dict[str, list[bytes]] = {}
+    for block in blocks:
+        for name, column in zip(block.names, block.values, strict=True):
+            rows = zip(block.steps, block.epochs, block.times, column, strict=True)
+            found.setdefault(name, []).extend(struct.pack("<4d", *row) for row in rows)
+    return found
+
+
+def shown(run: Run, query: dict[str, Any]) -> Any:
+    return (
+        series([run.pk], **query),
+        abandoned(run.pk, query["metrics"], query["x"], query["width"]),
+        fence_of(run.pk, 1),
+    )
+
+
+def plain(frames: list[tuple[int, MetricBlock]], limit: int | None) -> dict[str, tuple[Any, Any]]:
+    """Steps and values of what is visible, by the plainest rule."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for fence, block in frames:
+        for name, column in zip(block.names, block.values, strict=True):
+            for step, y in zip(block.steps, column, strict=True):
+                if fence != 1 or limit is None or step <= limit:
+                    found.setdefault(name, []).append((step, y))
+    return {name: tuple(np.array(points).T) for name, points in found.items()}
+
+
+@pytest.mark.usefixtures("small")
+@settings(
+    max_examples=40 if connection.vendor == "sqlite" else 20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_chunks_and_frames_show_the_same_for_any_split(run: Run, data: Any) -> None:
+    frames = data.draw(frames_of())
+    steps = sorted(s for _, block in frames for s in block.steps)
+    place = st.sampled_from(steps)
+    limit = data.draw(st.one_of(st.none(), place.map(int)))
+    write(run, frames, limit)
+    queries = []
+    for x in AXES:
+        metrics = data.draw(st.sampled_from([None, [NAMES[0]], NAMES, ["none"]]))
+        lo, hi = (data.draw(st.one_of(st.none(), place)) if x == "step" else None for _ in range(2))
+        width = data.draw(st.sampled_from([16, 20, 64, 1000]))
+        queries.append({"x": x, "metrics": metrics, "lo": lo, "hi": hi, "width": width})
+    before = [shown(run, q) for q in queries]
+    stored, visible = lines_of(b for _, b in stored_blocks(run.pk)), lines_of(visible_blocks(run.pk))
+    for keep in sorted(data.draw(st.sets(st.integers(0, len(frames)), min_size=1, max_size=3)), reverse=True):
+        compact.compact_run(run.pk, keep=keep)
+        assert MetricFrame.objects.filter(run=run).count() <= keep
+        assert [shown(run, q) for q in queries] == before
+        assert lines_of(b for _, b in stored_blocks(run.pk)) == stored
+        assert lines_of(visible_blocks(run.pk)) == visible
+        assert lines_of(visible_blocks(run.pk, metrics=[NAMES[0]])).get(NAMES[0]) == visible.get(NAMES[0])
+    for name, (x, y) in plain(frames, limit).items():
+        (found,) = series([run.pk], [name], width=16)["runs"][0]["series"]
+        if x.size > 16:
+            assert found == {"name": name, **bins.bins(x, y, 16)}
+        else:
+            assert (found["x"], found["last"]) == (x.tolist(), bins.numbers(y))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("limit", [None, 250])
+@pytest.mark.parametrize("order", ["onwards", "back", "mixed"])
+def test_steps_in_any_order_and_cut_anywhere_are_binned_as_points(run: Run, order: str, limit: int | None) -> None:
+    steps = list(range(1, 301))
+    if order != "onwards":
+        steps = steps[::-1] if order == "back" else list(np.random.default_rng(3).permutation(steps))
+    rows = [(float(s), 0.0, 1e9 + s, [1.0 / s]) for s in steps]
+    frames = [(1, MetricBlock.from_rows(["loss"], rows[i : i + 20])) for i in range(0, 300, 20)]
+    write(run, frames, limit)
+    compact.compact_run(run.pk)
+    for lo, hi in ((None, None), (33, 222)):
+        kept = np.array([s for s in steps if (lo or 1) <= s <= min(hi or 300, limit or 300)], dtype=float)
+        (found,) = series([run.pk], lo=lo, hi=hi, width=16)["runs"][0]["series"]
+        assert found == {"name": "loss", **bins.bins(kept, 1 / kept, 16)}
+
+
+@given(st.lists(st.lists(values_of, min_size=3, max_size=3), min_size=1, max_size=300))
+def test_columns_come_back_bit_for_bit(rows: list[list[float]]) -> None:
+    columns = np.array(rows).T
+    data = pack(list(columns))
+    assert [c.tobytes() for c in unpack(data, (0, 1, 2))] == [c.tobytes() for c in columns]
+    assert unpack(data, (2,))[0].tobytes() == columns[2].tobytes()
+
+
+def test_damaged_bytes_are_an_error_and_not_other_numbers() -> None:
+    data = bytearray(pack([np.random.default_rng(0).normal(size=1000)]))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(Exception, match="(?i)corrupt|checksum|decompress"):
+        unpack(bytes(data), (0,))
+
+
+@pytest.fixture(scope="module")
+def million() -> Any:
+    """1M points with one NaN and one spike."""
+    rng = np.random.default_rng(1)
+    y = (2.0 * np.exp(-np.arange(1_000_000) / 3e5) + 0.1 * rng.normal(size=1_000_000)).astype(np.float32).astype(float)
+    y[123_457], y[777_777] = math.nan, 99.0
+    return y
+
+
+@pytest.mark.parametrize("keep", [0, 37])
+def test_one_nan_and_one_spike_in_a_million_points_are_seen_at_every_width(run: Run, million: Any, keep: int) -> None:
+    frames = []
+    for at in range(0, million.size, 5000):
+        steps = np.arange(at + 1, at + 5001, dtype=float)
+        columns = np.concatenate([steps, steps / 1000, 1.7e9 + steps / 100, million[at : at + 5000]])
+        frames.append((1, MetricBlock.from_columns(["loss"], 5000, columns.tobytes())))
+    write(run, frames, None)
+    compact.compact_run(run.pk, keep=keep)
+    for width in (16, 100, 377, 1500, 4000):
+        for lo, hi in ((None, None), (100_000, 800_000), (123_000.5, None), (123_458, 777_778)):
+            (found,) = series([run.pk], lo=lo, hi=hi, width=width)["runs"][0]["series"]
+            assert max(v for v in found["max"] if v is not None) == 99.0
+            assert sum(found["nonfinite"]) == (1 if (lo or 0) <= 123_458 else 0)
+            first, last = math.ceil(lo or 1), int(hi or 1_000_000)
+            assert sum(found["n"]) == last - first + 1
+            x = np.arange(first, last + 1, dtype=float)
+            assert found == {"name": "loss", **bins.bins(x, million[first - 1 : last], width)}
+
+
+def ticks(first: int, last: int) -> list[MetricBlock]:
+    return [MetricBlock.from_rows(["loss"], [(s, 0.0, 1e9 + s, [s * 1.0])]) for s in range(first, last + 1)]
+
+
+def test_a_run_that_goes_on_keeps_its_newest_frames_and_one_that_ended_none(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compact, "KEEP_FRAMES", 10)
+    monkeypatch.setattr(compact, "WAIT_FRAMES", 20)
+    ingest(run.pk, 1, ticks(1, 30), Position(1, 1))
+    compact.compact_waiting()
+    assert MetricFrame.objects.filter(run=run).count() == 30
+    ingest(run.pk, 1, ticks(31, 31), Position(1, 2))
+    compact.compact_waiting()
+    assert list(MetricFrame.objects.filter(run=run).values_list("seq", flat=True)) == list(range(22, 32))
+    ingest(run.pk, 1, ticks(32, 33), Position(1, 3))
+    assert [f.seq for f in frames_after(run.pk, 21) or []] == list(range(22, 34))
+    assert frames_after(run.pk, 20) is None
+    Run.objects.filter(pk=run.pk).update(state=State.SUCCEEDED)
+    for _ in range(2):
+        compact.compact_waiting()
+        assert not MetricFrame.objects.exists()
+        assert series([run.pk])["runs"][0]["series"][0]["x"] == list(range(1, 34))
+    assert fence_of(run.pk, 33) == 1
+
+
+def test_a_run_that_cannot_be_compacted_does_not_stop_the_others(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    ended = [make_run(state=State.SUCCEEDED, last_seq=1) for _ in range(2)]
+    for one, data in zip(ended, (b"too short", ticks(1, 1)[0].columns()), strict=True):
+        MetricFrame.objects.create(run=one, fence=1, seq=1, step0=1, step1=1, n=1, names=["loss"], data=data)
+    compact.compact_waiting()
+    assert list(MetricFrame.objects.values_list("run_id", flat=True)) == [ended[0].pk]
+    assert "were not compacted" in caplog.text
+
+
+def test_the_scheduler_compacts() -> None:
+    from django.conf import settings as product
+
+    assert "studio.tracking.compact.compact_waiting" in [name for _, name in product.SCHEDULED]
