@@ -61,6 +61,17 @@ def _frame(run_pk: int, fence: int, seq: int, block: MetricBlock) -> MetricFrame
     )
 
 
+def check(block: MetricBlock) -> None:
+    """ValueError for what no database keeps: steps of 2^63 and more or that are no number, names that are no text."""
+    steps = np.frombuffer(block.steps, dtype=np.float64)
+    if not (np.abs(steps) < 2.0**63).all():
+        raise ValueError("points with a step of 2^63 or more, or one that is no number")
+    for name in block.names:
+        if not isinstance(name, str) or "\0" in name:
+            raise ValueError(f"a metric with the name {name!r:.60}")
+        name.encode()
+
+
 def after_step(block: MetricBlock, step: int) -> MetricBlock:
     """The rows with a step above `step`."""
     if not len(block) or step <= 0 or min(block.steps) > step:
@@ -88,8 +99,8 @@ def summarise(summary: Summary, block: MetricBlock) -> None:
             if "max" not in now or good[high] > now["max"]:
                 now["max"], now["argmax"] = float(good[high]), int(steps[finite][high])
             seen = now["count"] - now["nonfinite"]
-            mean = now.get("mean", 0.0)
-            now["mean"] = mean + (float(good.mean()) - mean) * good.size / (seen + good.size)
+            total = seen + good.size  # divided first, since the sum of large values would be infinite
+            now["mean"] = now.get("mean", 0.0) * (seen / total) + float((good / total).sum())
         now["count"] += values.size
         now["nonfinite"] += int(values.size - good.size)
         now["last"], now["last_step"] = json_number(float(values[-1])), int(steps[-1])

@@ -14,7 +14,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from studio.runs import checkpoints, lease
 from studio.runs.models import Attempt
-from studio.tracking.ingest import ingest
+from studio.tracking.ingest import check, ingest
 from studio.tracking.logs import append_log
 from studio.tracking.results import keep_results
 from trainer_core.errors import SpoolError
@@ -95,6 +95,7 @@ class SpoolReader:
     def _decoded(self, frame: Frame) -> list[MetricBlock]:
         try:
             block = frame.metrics()
+            check(block)
         except BAD_RECORD as error:
             self._complain(error)
             return []

@@ -54,6 +54,16 @@ def test_points_come_back_as_they_were_written() -> None:
 
 
 @pytest.mark.django_db
+def test_the_largest_numbers_are_stored_and_have_a_mean() -> None:
+    run = running()
+    for i, value in enumerate((1.7e308, -1.7e308), 1):
+        ingest(run.pk, 1, [block(range(9 * i, 9 * i + 8), value=value)], Position(1, i))
+    run.refresh_from_db()
+    summary = run.summary["loss"]
+    assert (summary["min"], summary["max"], summary["mean"], summary["nonfinite"]) == (-1.7e308, 1.7e308, 0, 0)
+
+
+@pytest.mark.django_db
 def test_last_values_of_many_runs_are_those_of_their_newest_points(django_assert_num_queries: Any) -> None:
     runs = [running(), running(), running()]
     ingest(runs[0].pk, 1, [block(range(1, 6)), block(range(1, 3), "größe", INF)], Position(1, 100))

@@ -9,6 +9,7 @@ a session of its own), stray (the same without the run's environment), garbage, 
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -103,6 +104,15 @@ class Fake:
         (self.folder / "spool" / "seg-000001.log").write_bytes(first.read_bytes() + b"\x05\x00\x00\x00garbage again")
 
     def do_forge(self, _: str) -> None:
+        far = MetricBlock.from_rows(["loss"], [(1e300, 0.0, 0.0, [1.0])])
+        head = json.dumps({"names": ["\ud800"], "n": 1}).encode()
+        self.spool.write(
+            (METRICS, far.encode()),
+            (
+                METRICS,
+                struct.pack("<I", len(head)) + head + MetricBlock.from_rows(["x"], [(5.0, 0.0, 0.0, [1.0])]).columns(),
+            ),
+        )
         self.spool.write((EVENT, b"[1, 2]"), (EVENT, b"not json"), (METRICS, b"\x01"))
         self.spool.event("checkpoint", step=1, name="../../../../secret_key", size_bytes=1, manifest_sha256="0" * 64)
         self.spool.event("checkpoint", step="many")

@@ -288,7 +288,7 @@ def test_records_that_do_not_fit_are_left_out_and_told(standby: Standby, tmp_pat
     assert run.state == State.SUCCEEDED
     assert steps(run) == list(range(1, 10))
     assert not run.checkpoints.exists()
-    assert run.events.filter(kind="notice").count() == 6
+    assert run.events.filter(kind="notice").count() == 8
 
 
 def test_a_damaged_part_of_the_spool_costs_only_itself(standby: Standby) -> None:
