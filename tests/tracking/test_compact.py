@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.db import connection
+from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,8 @@ from studio.tracking.ingest import ingest
 from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
 from studio.tracking.query import AXES, abandoned, series
 from studio.tracking.stored import fence_of, frames_after, stored_blocks, visible_blocks
-from tests.factories import make_attempt, make_run
+from tests.access.people import People
+from tests.factories import make_attempt, make_run, make_token
 from trainer_core.events import MetricBlock, Position
 
 NAN_WITH_PAYLOAD = struct.unpack("<d", b"\x01\x02\x03\x04\x05\x06\xf8\x7f")[0]
@@ -212,6 +214,31 @@ def test_one_nan_and_one_spike_in_a_million_points_are_seen_at_every_width(run: 
             assert sum(found["n"]) == last - first + 1
             x = np.arange(first, last + 1, dtype=float)
             assert found == {"name": "loss", **bins.bins(x, million[first - 1 : last], width)}
+
+
+@pytest.mark.usefixtures("small")
+def test_downloads_and_the_api_give_the_same_of_chunks_and_of_frames(people: People) -> None:
+    run = make_run(people.project, state=State.SUCCEEDED)
+    make_attempt(run, fence=1, valid_to_step=150)
+    odd = dict(zip(range(10, 100, 10), ODD, strict=False))
+    rows = [(float(s), s / 7, 1e9 + s / 3, [odd.get(s, 1 / s), float(s)]) for s in range(1, 201)]
+    write(run, [(1, MetricBlock.from_rows(["=loss", "acc"], rows[i : i + 20])) for i in range(0, 200, 20)], 150)
+    viewer, (_, token) = people.client("viewer"), make_token(people.viewer)
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def answers() -> list[Any]:
+        table = b"".join(viewer.get(reverse("run-metrics-csv", args=[run.pk])))
+        pages = [
+            viewer.get(f"/api/v1/runs/{run.pk}/points", {"metric": "=loss", "skip": skip, "limit": 70}, headers=headers)
+            for skip in (0, 70, 140)
+        ]
+        return [sorted(table.decode().split()), *(page.json() for page in pages)]
+
+    before = answers()
+    assert len(before[0]) == 301 and [len(page["steps"]) for page in before[1:]] == [70, 70, 10]
+    compact.compact_run(run.pk)
+    assert not MetricFrame.objects.filter(run=run).exists()
+    assert answers() == before
 
 
 def ticks(first: int, last: int) -> list[MetricBlock]:
