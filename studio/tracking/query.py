@@ -204,7 +204,7 @@ def _add_chunks(
     chunks = MetricChunk.objects.filter(stored.chunks_of(run_pk, wanted)).order_by()
     of_axis: dict[int, list[tuple[str, bytes | memoryview]]] = {}
     for axis_pk, name, stored_bins in chunks.values_list("axis_id", "name", "bins"):
-        if axis_pk in rows:
+        if axis_pk in rows and (wanted is None or name in wanted):
             of_axis.setdefault(axis_pk, []).append((name, stored_bins))
     for axis in some:
         for name, stored_bins in of_axis.get(axis.pk, ()):

@@ -21,6 +21,7 @@ from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
 from trainer_core.events import MetricBlock
 
 STEPS, EPOCHS, TIMES, SEQS = range(4)  # of an axis
+MOST_NAMES = 500
 
 
 def limits_of(run_pk: int) -> dict[int, int]:
@@ -43,8 +44,8 @@ def axes_before(run_pk: int, frames: list[MetricFrame], newest: int | None) -> l
 
 
 def chunks_of(run_pk: int, metrics: Collection[str] | None) -> Q:
-    """The chunks of these metrics of a run; of all of them with None."""
-    if metrics is None:
+    """The chunks of these metrics of a run; of all of them with None, or when more are named than a query may take."""
+    if metrics is None or len(metrics) > MOST_NAMES:
         return Q(run_id=run_pk)
     return Q(run_id=run_pk, name_hash__in=[name_hash(m) for m in metrics], name__in=list(metrics))
 
@@ -55,7 +56,7 @@ def stored_blocks(
     up_to: int | None = None,
     fences: Collection[int] | None = None,
 ) -> Iterator[tuple[int, MetricBlock]]:
-    """(fence, rows) of all attempts or of these, abandoned rows too; frames may have more than the wanted metrics.
+    """(fence, rows) of all attempts or of these, abandoned rows too; they may have more than the wanted metrics.
 
     Two queries, and two for each piece of about 16,000 rows.
     """

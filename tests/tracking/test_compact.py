@@ -172,6 +172,17 @@ def test_steps_in_any_order_and_cut_anywhere_are_binned_as_points(run: Run, orde
         assert found == {"name": "loss", **bins.bins(kept, 1 / kept, 16)}
 
 
+@pytest.mark.parametrize("count", [3, 20_000])
+def test_however_many_metrics_are_asked_for_only_those_are_given(run: Run, count: int) -> None:
+    names = [f"metric {i}" for i in range(20_001)] if count > 3 else ["a", "b", "c", "d"]
+    write(run, [(1, MetricBlock.from_rows(names, [(s, 0.0, 1e9, [1.0] * len(names)) for s in (1, 2)]))], None)
+    before = series([run.pk], names[:count])
+    assert len(before["runs"][0]["series"]) == count
+    compact.compact_run(run.pk)
+    assert series([run.pk], names[:count]) == before
+    assert len(series([run.pk])["runs"][0]["series"]) == len(names)
+
+
 @given(st.lists(st.lists(values_of, min_size=3, max_size=3), min_size=1, max_size=300))
 def test_columns_come_back_bit_for_bit(rows: list[list[float]]) -> None:
     columns = np.array(rows).T
