@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 if TYPE_CHECKING:
@@ -139,3 +139,11 @@ class Callback:
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None: ...
 
     def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None: ...
+
+
+class KeepsAverage(Callback):
+    """A callback with a second module beside the one that trains."""
+
+    def modules(self, pl_module: nn.Module) -> dict[str, nn.Module]:
+        """Which of the two holds what: "" the state in training (left out when that is `pl_module`), `state_key` the average."""
+        return {}

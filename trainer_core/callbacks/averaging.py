@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from trainer_core.callback import Callback
+from trainer_core.callback import KeepsAverage
 from trainer_core.durations import Duration, parse_duration
 from trainer_core.errors import MisconfigurationException
 from trainer_core.loops.intervals import steps_in
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trainer_core.trainer import Trainer
 
 
-class WeightAveraging(Callback):
+class WeightAveraging(KeepsAverage):
     """Keeps an equal average of the weights after each optimizer step (`torch.optim.swa_utils.AveragedModel`).
 
     The average is swapped in for validation, copied into the module at the end of training, and saved as the
@@ -36,6 +36,12 @@ class WeightAveraging(Callback):
         self._is_swapped = False
         self._last_step = 0
         self._last_epoch = -1
+
+    def modules(self, pl_module: torch.nn.Module) -> dict[str, torch.nn.Module]:
+        if self._average is None:
+            return {}
+        average = self._average.module
+        return {"": average, self.state_key: pl_module} if self._is_swapped else {self.state_key: average}
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Whether to average after the optimizer step `step_idx`, or at the end of epoch `epoch_idx` (both 0-based)."""

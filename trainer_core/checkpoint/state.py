@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from trainer_core.callback import Callback
+from trainer_core.callback import Callback, KeepsAverage
 from trainer_core.data.nested import map_tensors
 from trainer_core.errors import CheckpointError, MisconfigurationException
 from trainer_core.loops.progress import manual_state, step_state
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LAYOUT = "2.6.6"
 OWN = "trainer_core"
 #: What differs between the processes of a run.
-PER_RANK = ("rng", "rng_at_epoch", "metrics", "epoch_results", "gradients", "data")
+PER_RANK = ("rng", "rng_at_epoch", "metrics", "epoch_results", "gradients", "data", "buffers")
 #: Whether hyper-parameters of any type are kept, as Lightning does; `compat.lightning.install` sets it.
 KEEP_OBJECTS = False
 _warn_once = OnceEach()
@@ -87,6 +87,8 @@ def own_state(trainer: Trainer) -> dict[str, Any]:
         "epoch_results": loop.results.state(),
         "validation_batches_seen": dict(loop.resume.seen_before_validation if validates else loop.val_loop.seen),
         "gradients": open_gradients(trainer),
+        "buffers": apart_buffers(trainer),
+        "shares_buffers": loop.resume.shared_before_validation if validates else trainer.strategy.shares_buffers,
         "window_weight": None if loop.window_weight is None else float(loop.window_weight),
         "weight_unit": loop.weight_unit,
         "randomness": trainer.randomness.state(),
@@ -104,6 +106,39 @@ def open_gradients(trainer: Trainer) -> list[torch.Tensor | None] | None:
         return None
     found = [p.grad for p in module.parameters()]
     return found if any(g is not None for g in found) else None
+
+
+def apart_buffers(trainer: Trainer) -> dict[str, dict[str, torch.Tensor]] | None:
+    """Buffers of a further process, such as running statistics, by the parts that `_with_buffers` names; None in the first.
+
+    Those of the first are in `state_dict`. The others' differ until the next forward pass that shares them, and in manual
+    optimisation none does.
+    """
+    if trainer.global_rank == 0:
+        return None
+    kept = trainer.lightning_module.state_dict().keys()
+    return {
+        part: {name: value.detach().cpu().clone() for name, value in module.named_buffers() if name in kept}
+        for part, module in _with_buffers(trainer).items()
+    }
+
+
+def _restore_buffers(trainer: Trainer, saved: dict[str, dict[str, torch.Tensor]]) -> None:
+    parts = _with_buffers(trainer)
+    for part, values in saved.items():
+        buffers = dict(parts[part].named_buffers()) if part in parts else {}
+        for name, value in values.items():
+            if name in buffers:
+                buffers[name].detach().copy_(value)
+
+
+def _with_buffers(trainer: Trainer) -> dict[str, torch.nn.Module]:
+    """The module as it trains, by an empty name, and the average of each callback that keeps one, by its state key."""
+    parts: dict[str, torch.nn.Module] = {"": trainer.lightning_module}
+    for callback in trainer.callbacks:
+        if isinstance(callback, KeepsAverage):
+            parts = {**parts, **callback.modules(parts[""])}
+    return parts
 
 
 def callback_states(trainer: Trainer) -> dict[str, Any]:
@@ -224,6 +259,8 @@ def restore_loops(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         loop.val_loop.goes_on_counting = True
         for parameter, gradient in zip(trainer.lightning_module.parameters(), own.get("gradients") or (), strict=False):
             parameter.grad = None if gradient is None else gradient.to(parameter.device)
+        _restore_buffers(trainer, own.get("buffers") or {})
+        trainer.strategy.shares_buffers = own.get("shares_buffers")
     else:
         # Files of other writers: a batch whose hooks had all run was validated before the file was written.
         resume.batch_settled = False

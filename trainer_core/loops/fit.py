@@ -348,7 +348,7 @@ class FitLoop(TrainingData):
     def _validate(self) -> None:
         trainer = self.trainer
         trainer.recorder.absorb(self.results, on_step=True)
-        self.resume.mark_validation(self.val_loop.seen)
+        self.resume.mark_validation(self.val_loop.seen, trainer.strategy.shares_buffers)
         trainer.state.stage = RunningStage.VALIDATING
         if not self.accumulates:
             trainer.hooks.call_module("on_validation_model_zero_grad")

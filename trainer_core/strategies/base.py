@@ -133,6 +133,15 @@ class Strategy:
         self.accelerator.teardown()
         self.checkpoint_io.teardown()
 
+    @property
+    def shares_buffers(self) -> bool | None:
+        """Whether the next forward pass gives all processes the buffers of the first; None where there is one only."""
+        return None
+
+    @shares_buffers.setter
+    def shares_buffers(self, shares: bool | None) -> None:
+        """A resumed run goes on as the one before it would have."""
+
     # A step.
 
     def batch_to_device(self, batch: Any, dataloader_idx: int = 0) -> Any:

@@ -184,6 +184,16 @@ class DDPStrategy(Strategy):
             dist.destroy_process_group()
         self._owns_group, self._flags = False, None
 
+    @property
+    def shares_buffers(self) -> bool | None:
+        model = self.model
+        return bool(model.require_forward_param_sync) if isinstance(model, DistributedDataParallel) else None
+
+    @shares_buffers.setter
+    def shares_buffers(self, shares: bool | None) -> None:
+        if shares is not None and isinstance(self.model, DistributedDataParallel):
+            self.model.require_forward_param_sync = shares
+
     # A step.
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
