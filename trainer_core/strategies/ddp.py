@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from trainer_core.trainer import Trainer
 
 START_METHODS = ("popen", "spawn", "fork", "forkserver")
+SETTLE_S = 0.1
 
 
 class DDPStrategy(Strategy):
@@ -309,3 +311,6 @@ def _close_group() -> None:
     """
     if dist.is_initialized() and not hasattr(sys, "last_value"):
         dist.destroy_process_group()
+        # A thread of the group may still be about to let go of its last tensor. For that it needs the interpreter, and
+        # one that finds it gone aborts the whole process ("terminate called without an active exception").
+        time.sleep(SETTLE_S)
