@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
+from typing import Any
+
+from django.db import transaction
 
 from studio.core import blobs
 from studio.registry.builtin import data_params
@@ -70,13 +73,19 @@ def _inspect_table(version: DatasetVersion, path: Path) -> None:
 
     table = inspect_csv(path, progress=progress)
     schema = table.schema()
-    settle(
-        version,
-        VersionState.CHOOSING,
-        schema=schema,
-        preview={"rows": table.preview},
-        info={**version.info, "progress": 1},
-    )
+    with transaction.atomic():  # a table that came with its choices is never seen to wait for them
+        settle(
+            version,
+            VersionState.CHOOSING,
+            schema=schema,
+            preview={"rows": table.preview},
+            info={**version.info, "progress": 1},
+        )
+        _choose_as_wanted(version, schema)
+
+
+def _choose_as_wanted(version: DatasetVersion, schema: dict[str, Any]) -> None:
+    """Make the choices that came with the file; what does not fit stays as the reason why the version waits."""
     wanted = version.info.get("wanted") or {}
     if version.state == VersionState.CHOOSING and wanted:
         try:
