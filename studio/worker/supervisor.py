@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
@@ -176,9 +178,16 @@ class Supervisor:
             return False
         age_s = now - self._began
         self._next_sample = now + due_after(age_s)
-        if self._sampler is None:  # whose first figures would be those of a process that only imports
-            self._sampler = Sampler(self._trainer.pid, child_environment().get("CUDA_VISIBLE_DEVICES"))
-        elif values := self._sampler.sample():
+        try:
+            if self._sampler is None:  # whose first figures would be those of a process that only imports
+                self._sampler = Sampler(self._trainer.pid, child_environment().get("CUDA_VISIBLE_DEVICES"))
+                return False
+            values = self._sampler.sample()
+        except (psutil.Error, OSError) as error:  # a machine that cannot be looked at is no reason to end a run
+            log.warning("run %s attempt %s: no figures of the machine: %s", self.run_pk, self.fence, error)
+            self._next_sample = math.inf
+            return False
+        if values:
             keep_sample(self.run_pk, self.fence, age_s, values)
         return False
 

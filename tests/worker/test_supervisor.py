@@ -117,6 +117,20 @@ def test_what_a_run_takes_of_its_machine_is_kept(standby: Standby, monkeypatch: 
     assert first.values["memory.run"] > 5
 
 
+def _stops_when_running() -> int:
+    return int(Run.objects.filter(state=State.RUNNING).exists())
+
+
+def test_a_machine_that_cannot_be_looked_at_ends_no_run(standby: Standby, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied", "/proc/net/dev")
+
+    monkeypatch.setattr(supervisor, "Sampler", denied)
+    run = supervise(run_that("ready", "points:1-5", "progress:5", "wait", "done:ok"), standby, _stops_when_running)
+    assert run.outcome == "ok"
+    assert not run.system_samples.exists()
+
+
 def test_a_trainer_that_is_killed_starts_again_from_its_newest_checkpoint(standby: Standby) -> None:
     first = ["ready", "points:1-10", "checkpoint:10", "points:11-15", "kill:9"]
     run = run_that(first, ["ready", "points:8-30", "done:ok"])
