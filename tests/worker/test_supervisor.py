@@ -326,7 +326,7 @@ def test_training_goes_on_without_the_database_and_nothing_is_told_twice(
 
         return call
 
-    for name in ("studio.worker.spool.ingest", "studio.runs.lease.beat", "studio.runs.lease.settle"):
+    for name in ("studio.tracking.intake.ingest", "studio.runs.lease.beat", "studio.runs.lease.settle"):
         module, _, function = name.rpartition(".")
         monkeypatch.setattr(name, unreliable(getattr(sys.modules[module], function)))
     run = supervise(run, standby)
