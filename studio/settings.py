@@ -237,6 +237,7 @@ SCHEDULED: list[tuple[float, str]] = [
     (3600.0, "studio.ops.schedule.clear_sessions"),
     (3600.0, "studio.registry.uploads.clear_stale_uploads"),
     (60.0, "studio.registry.versions.requeue_silent_inspections"),
+    (30.0, "studio.runs.columns.catch_up"),
 ]
 
 AUTH_USER_MODEL = "accounts.User"

@@ -64,6 +64,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def held(self) -> RunQuerySet:
         return self.filter(state__in=HELD)
 
+    def listed(self) -> RunQuerySet:
+        """Without those in the trash."""
+        return self.filter(deleted_at__isnull=True)
+
     def for_list(self) -> RunQuerySet:
         return self.select_related("project", "model_version__model", "dataset_version__dataset", "created_by")
 
@@ -102,6 +106,11 @@ class Run(models.Model):
     summary = models.JSONField(default=dict, blank=True, help_text="per metric: last, min, argmin, max, argmax, …")
     last_seq = models.BigIntegerField(default=0, help_text="number of the newest metric frame; the live cursor")
 
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="put aside: lists show it when asked only")
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="in the trash since")
+    metrics_at = models.FloatField(default=0, help_text="when its RunMetric rows were written, seconds since 1970")
+    columns_version = models.PositiveSmallIntegerField(default=0, help_text="of its RunConfig rows: see runs.columns")
+
     objects = RunQuerySet.as_manager()
 
     class Meta:
@@ -113,6 +122,24 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["state", "-priority", "queued_at"], name="run_queue_order"),
             models.Index(fields=["project", "-number"], name="run_project_number"),
+            # Tables of runs are filtered by it alone: the rows themselves are wide.
+            models.Index(
+                fields=[
+                    "project",
+                    "deleted_at",
+                    "archived_at",
+                    "state",
+                    "number",
+                    "created_at",
+                    "started_at",
+                    "ended_at",
+                    "model_version",
+                    "dataset_version",
+                    "created_by",
+                ],
+                name="run_table",
+            ),
+            models.Index(fields=["columns_version", "id"], name="run_columns_version"),
         ]
 
     def __str__(self) -> str:
@@ -130,6 +157,125 @@ class Run(models.Model):
     def channel(self) -> str:
         """Name of the live channel."""
         return f"run:{self.pk}"
+
+
+class RunColumn(models.Model):
+    """A configuration key or a metric that some run of a project has: a column of its table, by number."""
+
+    class Kind(models.TextChoices):
+        CONFIG = "config"
+        METRIC = "metric"
+
+    MOST_LETTERS = 200  # longer names are no columns
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="run_columns", db_index=False)
+    kind = models.CharField(max_length=6, choices=Kind)
+    name = models.CharField(max_length=MOST_LETTERS)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "kind", "name"], name="run_column_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunConfig(models.Model):
+    """One value of a run's flattened specification: `num` for numbers, `text` as people type it for every type."""
+
+    MOST_LETTERS = 200  # of `text`; the specification has the whole value
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="config_rows", db_index=False)
+    column = models.ForeignKey(RunColumn, models.CASCADE, db_index=False)
+    type = models.CharField(max_length=6)  # number, text, bool, none, list
+    num = models.FloatField(null=True)
+    text = models.CharField(max_length=MOST_LETTERS)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "column"], name="run_config_unique")]
+        indexes = [models.Index(fields=["column", "run", "num", "text"], name="run_config_column")]
+
+    def __str__(self) -> str:
+        return f"{self.column_id}={self.text} of {self.run_id}"
+
+
+class RunMetric(models.Model):
+    """The summary of one metric of a run in columns: what `Run.summary` says, at most `columns.EVERY_S` older.
+
+    Infinite and NaN values are null; `nonfinite` counts them.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="metric_rows", db_index=False)
+    column = models.ForeignKey(RunColumn, models.CASCADE, db_index=False)
+    last = models.FloatField(null=True)
+    min = models.FloatField(null=True)
+    argmin = models.BigIntegerField(null=True)
+    max = models.FloatField(null=True)
+    argmax = models.BigIntegerField(null=True)
+    mean = models.FloatField(null=True)
+    count = models.BigIntegerField(default=0)
+    nonfinite = models.BigIntegerField(default=0)
+    first_step = models.BigIntegerField(null=True)
+    last_step = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "column"], name="run_metric_unique")]
+        indexes = [
+            models.Index(
+                fields=["column", "run", "last", "min", "max", "mean", "argmin", "argmax"], name="run_metric_column"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"metric {self.column_id} of {self.run_id}"
+
+
+class RunTag(models.Model):
+    """A tag of a run as a row, by which tables are filtered; `Run.tags` has the same in its order."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="tag_rows", db_index=False)
+    name = models.CharField(max_length=40)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "name"], name="run_tag_unique")]
+        indexes = [models.Index(fields=["name", "run"], name="run_tag_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunStar(models.Model):
+    """That somebody marked a run for themselves."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="stars", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="run_stars")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "user"], name="run_star_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} starred {self.run_id}"
+
+
+class TableView(models.Model):
+    """A table of runs as somebody arranged it, by name: its address's query. For everybody when `user` is null."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="table_views")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True)
+    name = models.CharField(max_length=60)
+    query = models.TextField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user", "name"], name="table_view_own_unique"),
+            models.UniqueConstraint(
+                fields=["project", "name"], condition=models.Q(user=None), name="table_view_shared_unique"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Attempt(models.Model):

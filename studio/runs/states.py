@@ -8,9 +8,9 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from studio.runs import publish
+from studio.runs import columns, publish
 from studio.runs.errors import StaleState
-from studio.runs.models import RESUMABLE, SETTLED, Run, RunEvent, State
+from studio.runs.models import HELD, RESUMABLE, SETTLED, Run, RunEvent, State
 
 
 class Rule(NamedTuple):
@@ -46,7 +46,7 @@ def transition(run: Run, to: State, *, by: str, reason: str = "", fence: int | N
 
     StaleState when the row has changed since, or the protocol has no such rule; then nothing is written. `fields` are
     set in the same statement. A run that returns to the queue keeps its place (`queued_at`) unless `fields` say
-    otherwise. Costs one UPDATE, one INSERT, one SELECT.
+    otherwise. Costs one UPDATE, one INSERT, one SELECT; about five more when a worker gives back a run with metrics.
     """
     start = State(run.state)
     if to not in TRANSITIONS[start]:
@@ -72,5 +72,7 @@ def transition(run: Run, to: State, *, by: str, reason: str = "", fence: int | N
             text=reason,
         )
         run.refresh_from_db()
+        if start in HELD and to not in HELD and run.summary:
+            Run.objects.filter(pk=run.pk).update(metrics_at=columns.write_metrics(run.pk, run.project_id, run.summary))
         transaction.on_commit(lambda: publish.state(run))
     return run

@@ -13,7 +13,7 @@ from studio.accounts.models import Project, User
 from studio.registry.errors import RegistryError
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.registry.refs import compatibility, spec_parts
-from studio.runs import queue
+from studio.runs import columns, queue
 from studio.runs.errors import RunError
 from studio.runs.models import Run, State
 from studio.runs.states import transition
@@ -172,6 +172,7 @@ def _queued(**fields: Any) -> Run:
             project.update(next_run_number=F("next_run_number") + 1)
             number = project.values_list("next_run_number", flat=True).get() - 1
             run = Run.objects.create(number=number, **fields)
+            columns.write_config(run)
             transition(run, State.QUEUED, by=str(user or "system"))
             queue.enqueue_run(run)
             return run

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
+from studio.runs import columns
 from studio.runs.errors import StaleState
 from studio.runs.models import HELD, Attempt, Run
 from studio.tracking import publish
@@ -23,10 +24,11 @@ def ingest(run_pk: int, fence: int, blocks: Sequence[MetricBlock], position: Pos
 
     Replays (a position that is not ahead) change nothing. Points at or below the step that the attempt resumed from
     are refused. StaleState when the attempt is not the newest of a held run. Costs one transaction: 2 SELECTs, 2
-    UPDATEs, 1 INSERT.
+    UPDATEs, 1 INSERT; every `columns.EVERY_S` about four more for the rows of the summary.
     """
     with transaction.atomic():
-        run = Run.objects.select_for_update().only("pk", "fence", "state", "last_seq", "summary").get(pk=run_pk)
+        wanted = ("pk", "project_id", "fence", "state", "last_seq", "summary", "metrics_at")
+        run = Run.objects.select_for_update().only(*wanted).get(pk=run_pk)
         if run.fence != fence or run.state not in HELD:
             raise StaleState(f"Attempt {fence} of run {run_pk} has been superseded.")
         attempt = Attempt.objects.get(run_id=run_pk, fence=fence)
@@ -43,7 +45,10 @@ def ingest(run_pk: int, fence: int, blocks: Sequence[MetricBlock], position: Pos
             summary = run.summary
             for block in kept:
                 summarise(summary, block)
-            Run.objects.filter(pk=run_pk).update(last_seq=seq, summary=summary)
+            written = run.metrics_at
+            if columns.are_due(run):
+                written = columns.write_metrics(run_pk, run.project_id, summary)
+            Run.objects.filter(pk=run_pk).update(last_seq=seq, summary=summary, metrics_at=written)
             transaction.on_commit(lambda: publish.metrics(run_pk, fence, run.last_seq + 1, kept))
     return seq
 
@@ -122,4 +127,4 @@ def rebuild_summary(run_pk: int, fence: int, resume_step: int) -> None:
     summary: Summary = {}
     for block in visible_blocks(run_pk):
         summarise(summary, block)
-    Run.objects.filter(pk=run_pk, fence=fence).update(summary=summary)
+    Run.objects.filter(pk=run_pk, fence=fence).update(summary=summary, metrics_at=0)
