@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 import traceback
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -85,14 +84,12 @@ class Attempt:
             raise Stop
 
     def _execute(self, spec: RunSpec) -> None:
-        from trainer_core.callbacks import EarlyStopping, EMAWeightAveraging, NonFiniteGuard, SpeedUp
         from trainer_core.callbacks.run_checkpoint import RunCheckpoint
         from trainer_core.durations import parse_duration
-        from trainer_core.launching import build
+        from trainer_core.launching import around, build
         from trainer_core.launching.ranks import RunEnvironment
         from trainer_core.loggers.base import DummyLogger
         from trainer_core.loggers.spool import SpoolLogger
-        from trainer_core.options import RUN_EXTRAS
         from trainer_core.seed import seed_everything
         from trainer_core.trainer import Trainer
 
@@ -102,7 +99,7 @@ class Attempt:
         self.data = build.data(spec.data, self.run_dir)
         self._phase("building the model")
         self.model = build.model(spec.model, self.data, self.run_dir)
-        extras = {**{n: s.default for n, s in RUN_EXTRAS.items()}, **spec.extras}
+        extras = around.all_extras(spec)
         keeper = RunCheckpoint(
             self.checkpoints,
             fence=int(self.order["fence"]),
@@ -113,25 +110,9 @@ class Attempt:
             stop_on_nonfinite=extras["nonfinite"] == "stop",
         )
         self.keeper = keeper
-        callbacks: list[Any] = [*([_Ready(self)] if self.logger is not None else []), keeper]
-        if extras["nonfinite"] != "continue":
-            tell = partial(self._notice, "warning") if self.logger is not None else None
-            callbacks.append(NonFiniteGuard(extras["nonfinite"], on_bad_step=tell))
-        if extras["early_stopping_patience"] is not None:
-            callbacks.insert(
-                0,
-                EarlyStopping(
-                    extras["monitor"] or "val_loss",
-                    mode=extras["monitor_mode"] if extras["monitor"] else "min",
-                    patience=extras["early_stopping_patience"],
-                    min_delta=extras["early_stopping_min_delta"],
-                    check_finite=extras["nonfinite"] == "stop",
-                ),
-            )
-        if extras["ema_decay"] is not None:
-            callbacks.insert(0, EMAWeightAveraging(decay=extras["ema_decay"], start=extras["ema_start"]))
-        if extras["speed"] == "auto":
-            callbacks.append(SpeedUp(on_report=self._tell_speed))
+        tell = self._notice if self.logger is not None else None
+        ready = [_Ready(self)] if self.logger is not None else []
+        callbacks = [*around.before(spec, tell), *ready, keeper, *around.after(spec, tell, self._tell_speed)]
         options = {
             "enable_progress_bar": False,
             "log_every_n_steps": 1,
@@ -144,7 +125,7 @@ class Attempt:
         }
         self.trainer = Trainer(**options)
         self._phase("starting")
-        self.trainer.fit(self.model, datamodule=self.data, ckpt_path=self._resume_from())
+        self.trainer.fit(self.model, datamodule=self.data, ckpt_path=self._resume_from(spec))
         self.tell_ready()
         if getattr(self.data, "test_fraction", 0) and not self.trainer.received_sigterm:
             self._phase("testing")
@@ -184,8 +165,9 @@ class Attempt:
             found = {"task": None, "reason": f"they could not be computed: {type(error).__name__}: {error}"[:1000]}
         self._event("results", checkpoint=checkpoint.parent.name if checkpoint is not None else None, **found)
 
-    def _resume_from(self) -> str | None:
-        """The newest checkpoint that verifies; what is skipped is reported."""
+    def _resume_from(self, spec: RunSpec) -> str | None:
+        """The newest checkpoint that verifies; what is skipped is reported. A run that goes on from another one begins
+        with the other one's."""
         from trainer_core.checkpoint import io
 
         for name in self.order.get("resume") or []:
@@ -197,6 +179,10 @@ class Attempt:
                 self._notice("warning", f"Checkpoint {name} is not used: {error} The next older one is tried.")
         if self.order.get("resume"):
             self._notice("warning", "No checkpoint could be used; the run begins from its start.")
+        if spec.start is not None and spec.start.mode == "all":
+            from trainer_core.launching.around import verified
+
+            return str(verified(spec.start))
         return None
 
     def _phase(self, name: str) -> None:

@@ -551,6 +551,30 @@ class RunExtras:
         group="Optimiser",
         nullable=True,
     )
+    finetune_head_epochs: int = option(
+        0,
+        "int",
+        "Of a run that starts from other weights: so many epochs in which only the head and the norms learn, then all "
+        "layers do, slower towards the input (Howard & Ruder, 2018). 0 trains everything alike from the first step.",
+        group="Optimiser",
+        minimum=0,
+        unit="epochs",
+        units=("ep",),
+    )
+    finetune_spread: float = option(
+        3.0,
+        "float",
+        "How many times slower the first layers learn than the head, with fine-tuning in phases.",
+        group="Optimiser",
+        minimum=1,
+    )
+    finetune_peak: float = option(
+        5.0,
+        "float",
+        "How many times the learning rate the fine-tuning cycle reaches at its peak.",
+        group="Optimiser",
+        minimum=0.001,
+    )
     speed: str = option(
         "plain",
         "choice",

@@ -47,6 +47,20 @@ class DataRef:
 
 
 @dataclass(frozen=True, slots=True)
+class StartRef:
+    """The checkpoint that a run begins with instead of random weights.
+
+    `weights`: what fits of its weights, for fine-tuning. `all`: weights, optimizer, counters and random streams, so that
+    training goes on as if it had never ended. `file` (an absolute path) and `name` (for people) are left out of the hash.
+    """
+
+    mode: Literal["weights", "all"]
+    sha256: str
+    file: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """All that decides a run's result. `extras` holds what the launcher adds around the trainer
 
@@ -59,12 +73,15 @@ class RunSpec:
     extras: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     format: int = FORMAT
+    start: StartRef | None = None
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise SpecError(f"format {self.format!r} is not known; this version reads format {FORMAT}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
             raise SpecError(f"seed: got {self.seed!r}, allowed is a whole number from 0 to {MAX_SEED}.")
+        if self.start is not None and self.start.mode not in ("weights", "all"):
+            raise SpecError(f"start: got mode {self.start.mode!r}, allowed is 'weights' or 'all'.")
         _, errors = parse_all(TRAINER_OPTIONS, self.trainer)
         if errors:
             raise SpecError("; ".join(errors.values()))
@@ -72,12 +89,21 @@ class RunSpec:
     @property
     def hash(self) -> str:
         """sha256 over everything that decides the result, as 64 hex digits."""
-        data = asdict(self)
+        data = self.to_dict()
         del data["data"]["files"]
+        if self.start is not None:
+            data["start"] = {"mode": self.start.mode, "sha256": self.start.sha256}
         return hashlib.sha256(canonical_json(data).encode()).hexdigest()
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `start` is left out where there is none."""
+        data = asdict(self)
+        if self.start is None:
+            del data["start"]
+        return data
+
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunSpec:
@@ -85,6 +111,8 @@ class RunSpec:
         try:
             parts = dict(data)
             model, dataset = ModelRef(**parts.pop("model")), DataRef(**parts.pop("data"))
+            start = parts.pop("start", None)
+            parts["start"] = None if start is None else StartRef(**start)
             return cls(model=model, data=dataset, **parts)
         except (TypeError, KeyError) as error:
             raise SpecError(f"The run specification does not fit: {error}.") from error

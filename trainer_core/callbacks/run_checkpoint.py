@@ -87,7 +87,9 @@ class RunCheckpoint(Checkpoint):
         return {"best": self.best, "best_name": self.best_name, "monitor": self.monitor}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict.get("monitor") == self.monitor:
+        name = state_dict.get("best_name")
+        if state_dict.get("monitor") == self.monitor and (name is None or (self.folder / name).is_dir()):
+            # A run that goes on from another one has no best checkpoint of its own yet.
             self.best, self.best_name = state_dict.get("best"), state_dict.get("best_name")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

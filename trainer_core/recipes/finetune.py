@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +44,12 @@ class FineTune(Callback):
         if not peak > 0:
             raise MisconfigurationException(f"peak: got {peak!r}, allowed is a number above 0.")
         self.start_from, self.head_epochs, self.spread, self.peak = start_from, head_epochs, spread, peak
-        self.left_out: list[str] = []
+        #: What of the checkpoint was taken over; None before the start.
+        self.fit: Fit | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.start_from is not None and not trainer.ckpt_path:  # a resumed run has its own weights
-            self.left_out = load_matching(pl_module, self.start_from)
+            self.fit = load_matching(pl_module, self.start_from)
         if self.head_epochs:
             self._regroup(trainer, pl_module)
 
@@ -105,23 +108,66 @@ def layers_of(module: nn.Module) -> list[list[tuple[nn.Module, nn.Parameter]]]:
     return [[(m, p) for m in child.modules() for p in m.parameters(recurse=False)] for child in children]
 
 
-def load_matching(module: nn.Module, path: str | Path) -> list[str]:
-    """Copy the checkpoint's weights of equal name and shape into `module`; returns the names that begin anew.
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What of a checkpoint's weights a module takes: by name, and for other shapes (here, there)."""
+
+    taken: list[str]
+    reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    missing: list[str]
+    unused: list[str]
+
+    def in_words(self) -> str:
+        """`6 of 8 weights are taken over. net.3.weight begins anew: (3, 64) here, (10, 64) there.`"""
+        count = len(self.taken)
+        total = count + len(self.reshaped) + len(self.missing)
+        words = [
+            f"All {total} weights are taken over." if count == total else f"{count} of {total} weights are taken over."
+        ]
+        if self.reshaped:
+            shapes = [
+                f"{name} ({list(here)} here, {list(there)} there)" for name, (here, there) in self.reshaped.items()
+            ]
+            words.append(f"Of another shape, these begin anew: {_listed(shapes)}.")
+        if self.missing:
+            words.append(f"Not in the checkpoint, these begin anew: {_listed(self.missing)}.")
+        if self.unused:
+            words.append(f"Not in this model, these are left out: {_listed(self.unused)}.")
+        return " ".join(words)
+
+
+def compare(own: Mapping[str, Any], given: Mapping[str, Any]) -> Fit:
+    """Two states by name and shape."""
+    tensors = {k: v for k, v in given.items() if isinstance(v, torch.Tensor)}
+    both = [k for k in own if k in tensors]
+    return Fit(
+        taken=[k for k in both if tensors[k].shape == own[k].shape],
+        reshaped={k: (tuple(own[k].shape), tuple(tensors[k].shape)) for k in both if tensors[k].shape != own[k].shape},
+        missing=[k for k in own if k not in tensors],
+        unused=[k for k in tensors if k not in own],
+    )
+
+
+def load_matching(module: nn.Module, path: str | Path) -> Fit:
+    """Copy the checkpoint's weights of equal name and shape into `module`.
 
     MisconfigurationException when nothing fits. The file is read with `weights_only=True`.
     """
     given = io.read_file(Path(path))
     state = given.get("state_dict", given)
     own = module.state_dict()
-    fits = {k: v for k, v in state.items() if k in own and isinstance(v, torch.Tensor) and v.shape == own[k].shape}
-    if not any(own[k].is_floating_point() for k in fits):
+    fit = compare(own, state)
+    if not any(own[k].is_floating_point() for k in fit.taken):
         raise MisconfigurationException(
-            f"start_from: no weight of {Path(path).name} has the name and shape of one here."
+            f"start_from: no weight of {Path(path).name} has the name and shape of one here. {fit.in_words()}"
         )
-    left_out = [name for name in own if name not in fits]
-    module.load_state_dict(fits, strict=False)
-    rank_zero_info(f"Started from {len(fits)} of {len(own)} weights; anew begin: {', '.join(left_out) or 'none'}.")
-    return left_out
+    module.load_state_dict({k: state[k] for k in fit.taken}, strict=False)
+    rank_zero_info(f"Start from {Path(path).name}: {fit.in_words()}")
+    return fit
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -85,7 +85,11 @@ def test_settings_of_the_optimizer_are_kept() -> None:
 def test_weights_of_other_shapes_begin_anew(tmp_path: Path) -> None:
     first, second = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 5))
     torch.save({"state_dict": first.state_dict()}, tmp_path / "a.ckpt")
-    assert load_matching(second, tmp_path / "a.ckpt") == ["1.weight", "1.bias"]
+    fit = load_matching(second, tmp_path / "a.ckpt")
+    assert fit.reshaped == {"1.weight": ((5, 4), (2, 4)), "1.bias": ((5,), (2,))}
+    assert fit.in_words().startswith(
+        "2 of 4 weights are taken over. Of another shape, these begin anew: 1.weight ([5, 4]"
+    )
     assert torch.equal(first[0].weight, second[0].weight)
     with pytest.raises(MisconfigurationException, match="no weight of a.ckpt"):
         load_matching(nn.Linear(9, 9), tmp_path / "a.ckpt")
