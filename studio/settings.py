@@ -212,6 +212,7 @@ CHANNEL_LAYERS = {
 }
 
 LEASE_S, HEARTBEAT_S, REAP_EVERY_S, LEASE_GRACE_S = 15.0, 5.0, 5.0, 2.0
+EXTERNAL_LEASE_S = 120.0  # of programs elsewhere, which answer over the network
 CANCEL_GRACE_S, CANCEL_LIMIT_S = 20.0, 60.0
 MAX_RESTARTS, RESTART_WAITS_S = 5, (0, 5, 15, 45, 120)
 

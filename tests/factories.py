@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from studio.accounts.models import ApiToken, Membership, Project, Role, Team, User
 from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, VersionState
-from studio.runs.models import SETTLED, Attempt, Checkpoint, Run, State, Worker
+from studio.runs.models import SETTLED, Attempt, Checkpoint, Run, Source, State, Worker
 from trainer_core.spec import DataRef, ModelRef, RunSpec
 
+SPOOL_KEY = "5" * 32
 PASSWORD = "correct-horse-battery"
 MODEL_PARAMS: list[dict[str, Any]] = [
     {
@@ -145,6 +146,25 @@ def make_run(project: Project | None = None, *, state: str = State.QUEUED, **fie
         state=state,
         **{**values, **fields},
     )
+
+
+def make_external_run(project: Project | None = None, *, state: str = State.DRAFT, **fields: Any) -> Run:
+    """A run that a program elsewhere logs; a held one has a lease and the attempt of the spool SPOOL_KEY."""
+    project = project or make_project()
+    number, now = fields.pop("number", None) or _next_number(project), timezone.now()
+    spec = {"config": {"lr": 0.1, "model": {"depth": 3}}}
+    values: dict[str, Any] = {"name": f"run {number}", "spec": spec, "spec_hash": "0" * 64, "source": Source.EXTERNAL}
+    if state != State.DRAFT:
+        values |= {"fence": 1, "started_at": now - timedelta(minutes=1)}
+    if state in SETTLED:
+        values |= {"ended_at": now}
+    else:
+        values |= {"lease_until": now + timedelta(minutes=2)}
+    run = Run.objects.create(project=project, number=number, state=state, **{**values, **fields})
+    if run.fence:
+        host = {"hostname": "laptop-3", "python": "3.12.1"}
+        make_attempt(run, spool_key=SPOOL_KEY, host=host, ready_at=now if state != State.STARTING else None)
+    return run
 
 
 def make_attempt(run: Run | None = None, **fields: Any) -> Attempt:

@@ -220,6 +220,22 @@ def _cut_torn_end(folder: Path, number: int) -> None:
     os.truncate(segment_path(folder, number), end)
 
 
+def frames_of(data: bytes, position: Position) -> Iterator[Frame]:
+    """The whole frames at the beginning of `data`, which lies at `position`; SpoolError for a damaged one."""
+    at = 0
+    while at + HEAD.size <= len(data):
+        size, crc = HEAD.unpack_from(data, at)
+        if size == 0 or size > MAX_FRAME_BYTES + 1:
+            raise SpoolError(f"segment {position.segment} is damaged at byte {position.offset + at}")
+        body = data[at + HEAD.size : at + HEAD.size + size]
+        if len(body) < size:
+            return
+        if zlib.crc32(body) != crc:
+            raise SpoolError(f"segment {position.segment} is damaged at byte {position.offset + at}")
+        at += HEAD.size + size
+        yield Frame(body[0], body[1:], Position(position.segment, position.offset + at))
+
+
 def read_spool(folder: str | Path, position: Position = START, *, limit_bytes: int = 8 << 20) -> Iterator[Frame]:
     """Frames from `position` on, at most about `limit_bytes` of them; stops at a torn end.
 

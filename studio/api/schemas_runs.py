@@ -47,8 +47,9 @@ class RunOut(Schema):
     state: str
     outcome: str
     reason: str = Field(description="Why it is in this state, in words.")
-    model_version: int = Field(alias="model_version_id")
-    dataset_version: int = Field(alias="dataset_version_id")
+    source: str = Field(description="studio, or external: a program elsewhere logs it, and it has no versions.")
+    model_version: int | None = Field(alias="model_version_id")
+    dataset_version: int | None = Field(alias="dataset_version_id")
     parent: int | None = Field(alias="parent_id")
     created_by: str | None
     created_at: datetime

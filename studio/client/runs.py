@@ -30,8 +30,9 @@ class Run(Record):
     outcome: str
     reason: str
     project: int
-    model_version: int
-    dataset_version: int
+    source: str
+    model_version: int | None
+    dataset_version: int | None
     parent: int | None
     created_by: str | None
     created_at: str

@@ -17,6 +17,10 @@ ADVICE = {
     "unkillable": "A process hangs in the kernel, often on a lost mount or a GPU fault. Look at the machine before you resume.",
     "data_changed": "The data is not what was registered. Register it as a new version, then use Change and run.",
 }
+ELSEWHERE = (
+    "What the program wrote and could not send is kept beside it: start it again there, or send it with "
+    "python -m studio.client sync."
+)
 RARE_CHECKPOINTS = (
     "It ends more often than it saves: save checkpoints more often (Checkpoint every, in Change and run)."
 )
@@ -26,5 +30,7 @@ def advice(run: Run) -> str:
     """One or two sentences for a failed run; empty for others."""
     if run.state != State.FAILED:
         return ""
+    if run.is_external:
+        return ELSEWHERE if run.outcome in ("lost", "died") else ""
     words = ADVICE.get(run.outcome, "")
     return f"{words} {RARE_CHECKPOINTS}" if "without a newer checkpoint" in run.reason else words

@@ -34,6 +34,8 @@ def request_cancel(*, run: Run, user: User | None) -> Run:
             if run.state in (State.STARTING, State.RUNNING, State.PAUSING):
                 deadline = Now() + timedelta(seconds=settings.CANCEL_LIMIT_S)
                 reason = f"{by} asked to stop; the current step and a checkpoint come first."
+                if run.is_external:
+                    reason = f"{by} asked to stop; the program that logs it is told."
                 return transition(run, State.CANCELLING, by=by, reason=reason, cancel_deadline=deadline)
         except StaleState:
             continue
@@ -44,6 +46,7 @@ def request_cancel(*, run: Run, user: User | None) -> Run:
 def request_pause(*, run: Run, user: User | None) -> Run:
     """Ask the worker to checkpoint and give the run back; RunError when it is not running."""
     run.refresh_from_db()
+    _refuse_external(run, "be paused")
     if run.state in (State.PAUSING, State.PAUSED):
         return run
     if run.state not in (State.STARTING, State.RUNNING):
@@ -55,6 +58,7 @@ def request_pause(*, run: Run, user: User | None) -> Run:
 def request_resume(*, run: Run, user: User | None) -> Run:
     """Queue a paused, failed or cancelled run again; it continues from its newest usable checkpoint."""
     run.refresh_from_db()
+    _refuse_external(run, "be resumed")
     if run.state not in RESUMABLE:
         raise RunError(f"{run} is {State(run.state).label.lower()}; there is nothing to resume.")
     by = str(user or "system")
@@ -63,3 +67,8 @@ def request_resume(*, run: Run, user: User | None) -> Run:
         transition(run, State.QUEUED, by=by, reason=f"Resumed by {by}.", **again)
         queue.enqueue_run(run)
     return run
+
+
+def _refuse_external(run: Run, what: str) -> None:
+    if run.is_external:
+        raise RunError(f"{run} runs outside of the studio and cannot {what} from here; start its program again there.")

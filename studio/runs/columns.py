@@ -40,6 +40,8 @@ def write_config(run: Run) -> None:
 def choices(run: Run) -> dict[str, Any]:
     """What was chosen by name, as `diff.flat` has it, and the defaults of what was not."""
     spec, found = run.spec, {}
+    if run.model_version is None or run.dataset_version is None:  # external: it has no defaults that are known
+        return diff.flat(spec)
     options: dict[str, dict[str, OptionSpec]] = {
         "model": run.model_version.option_specs,
         "data": run.dataset_version.option_specs,

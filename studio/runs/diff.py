@@ -34,6 +34,8 @@ class Change:
 
 def flat(spec: dict[str, Any]) -> dict[str, Any]:
     """`model.lr`, `data.batch_size`, `trainer.max_epochs`, …: what was chosen, without files and code."""
+    if "config" in spec:
+        return {f"config.{name}": value for name, value in leaves(spec["config"])}
     found: dict[str, Any] = {"seed": spec.get("seed", 0)}
     for part in ("model", "data"):
         found[f"{part}"] = f"{spec[part]['ref']} {spec[part].get('sha256', '')[:8]}".strip()
@@ -41,6 +43,15 @@ def flat(spec: dict[str, Any]) -> dict[str, Any]:
     for part in ("trainer", "extras"):
         found |= {f"{part}.{name}": value for name, value in spec.get(part, {}).items()}
     return found
+
+
+def leaves(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """`optimizer.lr`, …: the values of a nested configuration by their paths."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 def diff(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
@@ -57,6 +68,8 @@ def tables(
     spec: dict[str, Any], model_options: dict[str, OptionSpec], data_options: dict[str, OptionSpec]
 ) -> list[tuple[str, list[Row]]]:
     """(title, rows) of each part: chosen values first, then the defaults."""
+    if "config" in spec:
+        return [("Config", [Row(name, show(value)) for name, value in leaves(spec["config"])])]
     options = {"model": model_options, "data": data_options, "trainer": TRAINER_OPTIONS, "extras": RUN_EXTRAS}
     found = []
     for part, title in SECTIONS.items():
@@ -92,6 +105,8 @@ def show(value: Any) -> str:
 
 def as_text(spec: dict[str, Any]) -> str:
     """The specification as YAML, without code and the places of files."""
+    if "config" in spec:
+        return json.dumps(spec["config"], indent=2, ensure_ascii=False)
     shown = {
         "seed": spec.get("seed", 0),
         "model": {k: spec["model"][k] for k in ("source", "ref", "sha256", "args")},

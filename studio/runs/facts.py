@@ -82,12 +82,19 @@ def silence_of(run: Run) -> Silence | None:
     """Of a held run whose worker has missed two heartbeats; None while it is in time."""
     if not run.is_held or run.lease_until is None:
         return None
-    last = run.lease_until - timedelta(seconds=settings.LEASE_S)
+    lease_s = settings.EXTERNAL_LEASE_S if run.is_external else settings.LEASE_S
+    last = run.lease_until - timedelta(seconds=lease_s)
     silent = (timezone.now() - last).total_seconds()
-    if silent <= MISSED_BEATS * settings.HEARTBEAT_S + 1:
+    if silent <= (lease_s / 3 if run.is_external else MISSED_BEATS * settings.HEARTBEAT_S + 1):
         return None
-    left = settings.LEASE_S + settings.LEASE_GRACE_S + settings.REAP_EVERY_S - silent
+    left = lease_s + settings.LEASE_GRACE_S + settings.REAP_EVERY_S - silent
     return Silence(silent, max(0, math.ceil(left)))
+
+
+def logged_from(run: Run) -> str:
+    """The machine on which an external run is executed; one query."""
+    host = run.attempts.order_by("-fence").values_list("host", flat=True).first() or {}
+    return str(host.get("hostname") or "outside of the studio")
 
 
 def starts_again_in_s(run: Run) -> int:

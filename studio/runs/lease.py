@@ -97,7 +97,9 @@ def _held(run_pk: int, fence: int) -> Run:
     return run
 
 
-def ready(run_pk: int, fence: int, resume_step: int, *, facts: dict[str, Any] | None = None) -> None:
+def ready(
+    run_pk: int, fence: int, resume_step: int, *, facts: dict[str, Any] | None = None, by: str = "trainer"
+) -> None:
     """The trainer is about to train (T3): later points and checkpoints of earlier attempts become abandoned.
 
     StaleState when the attempt is not the newest any more.
@@ -114,8 +116,9 @@ def ready(run_pk: int, fence: int, resume_step: int, *, facts: dict[str, Any] | 
         for hook in getattr(settings, "RUN_READY_HOOKS", ()):
             import_string(hook)(run_pk, fence, resume_step)
         if run.state == State.STARTING:
-            where = f" from step {resume_step}" if resume_step else ""
-            transition(run, State.RUNNING, by="trainer", fence=fence, reason=f"Training{where}.")
+            words = f"Logged from {by}" if run.is_external else "Training"
+            where = f" from step {resume_step}" if resume_step > 0 else ""
+            transition(run, State.RUNNING, by=by, fence=fence, reason=f"{words}{where}.")
 
 
 def _host(run_pk: int, fence: int) -> dict[str, Any]:
@@ -167,6 +170,8 @@ def _next(run: Run, outcome: str, reason: str) -> tuple[State, dict[str, Any], s
         return State.PAUSED, {"lease_until": None}, words
     if outcome == "ok":
         return State.SUCCEEDED, {}, reason
+    if run.is_external:
+        return State.FAILED, {}, reason
     may_restart = run.state in (State.STARTING, State.RUNNING)
     if may_restart and outcome == "preempted":
         return State.QUEUED, {"not_before": Now()}, f"{reason} It is back at the front of the queue."

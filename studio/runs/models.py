@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from studio.accounts.models import Project, User
@@ -25,6 +26,13 @@ class State(models.TextChoices):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class Source(models.TextChoices):
+    """Where a run is executed: by workers of the studio, or by a program elsewhere that only logs here."""
+
+    STUDIO = "studio"
+    EXTERNAL = "external"
 
 
 HELD = (State.STARTING, State.RUNNING, State.PAUSING, State.CANCELLING)
@@ -79,9 +87,10 @@ class Run(models.Model):
     note = models.TextField(blank=True, default="")
     tags = models.JSONField(default=list, blank=True)
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
-    model_version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="runs")
-    dataset_version = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
-    spec = models.JSONField()
+    source = models.CharField(max_length=10, choices=Source, default=Source.STUDIO)
+    model_version = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="runs")
+    dataset_version = models.ForeignKey(DatasetVersion, models.PROTECT, null=True, blank=True, related_name="runs")
+    spec = models.JSONField(help_text='trainer_core.spec.RunSpec; of an external run {"config": what it told}')
     spec_hash = models.CharField(max_length=64)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -118,6 +127,11 @@ class Run(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "number"], name="run_number_unique"),
             models.UniqueConstraint(fields=["created_by", "idempotency_key"], name="run_idempotency_unique"),
+            models.CheckConstraint(
+                name="run_source_versions",
+                condition=Q(source="studio", model_version__isnull=False, dataset_version__isnull=False)
+                | Q(source="external", model_version__isnull=True, dataset_version__isnull=True),
+            ),
         ]
         indexes = [
             models.Index(fields=["state", "-priority", "queued_at"], name="run_queue_order"),
@@ -152,6 +166,11 @@ class Run(models.Model):
     @property
     def is_held(self) -> bool:
         return self.state in HELD
+
+    @property
+    def is_external(self) -> bool:
+        """Whether a program elsewhere executes it; it has no versions, no worker and no checkpoints here."""
+        return self.source == Source.EXTERNAL
 
     @property
     def channel(self) -> str:
@@ -292,6 +311,7 @@ class Attempt(models.Model):
     detail = models.TextField(blank=True, default="", help_text="traceback of the user's code")
     resume_step = models.BigIntegerField(default=0)
     valid_to_step = models.BigIntegerField(null=True, blank=True, help_text="points above it were abandoned")
+    spool_key = models.CharField(max_length=64, blank=True, default="", help_text="which spool of an external program")
     spool_segment = models.PositiveIntegerField(default=1)
     spool_offset = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)

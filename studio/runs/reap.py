@@ -77,7 +77,10 @@ def _reap(pk: int) -> bool:
         where = f"Worker {run.worker.name}" if run.worker else "The worker"
         at = f" at step {run.progress['step']}" if run.progress.get("step") else ""
         try:
-            settle(run.pk, run.fence, outcome="lost", reason=f"{where} stopped answering{at}.", by="scheduler")
+            reason = f"{where} stopped answering{at}."
+            if run.is_external:
+                reason = f"The program that logs it stopped answering{at}. When it comes back, the run goes on."
+            settle(run.pk, run.fence, outcome="lost", reason=reason, by="scheduler")
         except StaleState:
             return False
     return True

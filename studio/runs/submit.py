@@ -113,6 +113,7 @@ def rerun(*, run: Run, user: User | None, name: str = "", idempotency_key: str |
     """The same specification again, as a child of `run`; a new seed is not drawn."""
     if idempotency_key and (known := _known(user, idempotency_key)):
         return known
+    _refuse_external(run)
     return _queued(
         project_id=run.project_id,
         name=name or run.name,
@@ -132,6 +133,7 @@ def more_seeds(*, run: Run, user: User | None, count: int = 3) -> list[Run]:
     """The same choices `count` times more (1 to 10), each with a seed of its own: how much of a result is chance."""
     if not 1 <= count <= 10:
         raise RunError(f"seeds: got {count}, allowed is a number from 1 to 10.")
+    _refuse_external(run)
     spec = RunSpec.from_dict(run.spec)
     with transaction.atomic():
         specs = [replace(spec, seed=seed) for seed in _fresh_seeds(spec.seed, count)]
@@ -166,12 +168,9 @@ def _fresh_seeds(taken: int, count: int) -> list[int]:
 def _queued(**fields: Any) -> Run:
     """A new run with the project's next number, in the queue; the earlier one when the user sent its key before."""
     user, key = fields["created_by"], fields["idempotency_key"]
-    project = Project.objects.filter(pk=fields["project_id"])
     try:
         with transaction.atomic():
-            project.update(next_run_number=F("next_run_number") + 1)
-            number = project.values_list("next_run_number", flat=True).get() - 1
-            run = Run.objects.create(number=number, **fields)
+            run = Run.objects.create(number=take_number(fields["project_id"]), **fields)
             columns.write_config(run)
             transition(run, State.QUEUED, by=str(user or "system"))
             queue.enqueue_run(run)
@@ -180,6 +179,18 @@ def _queued(**fields: Any) -> Run:
         if key and (known := _known(user, key)):
             return known
         raise
+
+
+def take_number(project_pk: int) -> int:
+    """The project's next number of a run; inside the transaction that makes the run."""
+    project = Project.objects.filter(pk=project_pk)
+    project.update(next_run_number=F("next_run_number") + 1)
+    return project.values_list("next_run_number", flat=True).get() - 1
+
+
+def _refuse_external(run: Run) -> None:
+    if run.is_external:
+        raise RunError(f"{run} runs outside of the studio and cannot be started from here.")
 
 
 def _seed(given: int | str | None, errors: dict[str, str]) -> int:

@@ -23,18 +23,20 @@ def ingest(run_pk: int, fence: int, blocks: Sequence[MetricBlock], position: Pos
     """Store the blocks and move the attempt's spool cursor to `position`; returns the run's newest frame number.
 
     Replays (a position that is not ahead) change nothing. Points at or below the step that the attempt resumed from
-    are refused. StaleState when the attempt is not the newest of a held run. Costs one transaction: 2 SELECTs, 2
-    UPDATEs, 1 INSERT; every `columns.EVERY_S` about four more for the rows of the summary.
+    are refused; not those of an external run, which may count several things. StaleState when the attempt is not the
+    newest of a held run. Costs one transaction: 2 SELECTs, 2 UPDATEs, 1 INSERT; every `columns.EVERY_S` about four more
+    for the rows of the summary.
     """
     with transaction.atomic():
-        wanted = ("pk", "project_id", "fence", "state", "last_seq", "summary", "metrics_at")
+        wanted = ("pk", "project_id", "fence", "state", "source", "last_seq", "summary", "metrics_at")
         run = Run.objects.select_for_update().only(*wanted).get(pk=run_pk)
         if run.fence != fence or run.state not in HELD:
             raise StaleState(f"Attempt {fence} of run {run_pk} has been superseded.")
         attempt = Attempt.objects.get(run_id=run_pk, fence=fence)
         if position <= (attempt.spool_segment, attempt.spool_offset):
             return run.last_seq
-        kept = [b for b in (after_step(b, attempt.resume_step) for b in blocks) if len(b)]
+        first = 0 if run.is_external else attempt.resume_step
+        kept = [b for b in (after_step(b, first) for b in blocks) if len(b)]
         frames, seq = [], run.last_seq
         for block in kept:
             seq += 1

@@ -61,6 +61,8 @@ def why_none(run: Run, result: RunResult | None) -> str:
         return ""
     if result is not None and result.reason:
         return result.reason
+    if run.is_external:
+        return "it runs outside of the studio, which makes them only of what it trains itself."
     if not run.is_settled:
         return "it has not ended yet; they are made at its end, from the best checkpoint and the validation split."
     if run.state == State.FAILED:

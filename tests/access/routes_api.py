@@ -51,6 +51,10 @@ def a_run(people: People) -> dict[str, Any]:
     return {"pk": factories.make_run(people.project).pk}
 
 
+def an_external_run(state: str) -> matrix.Maker:
+    return lambda people: {"pk": factories.make_external_run(people.project, state=state).pk}
+
+
 def in_state(state: str) -> matrix.Maker:
     return lambda people: {"pk": factories.make_run(people.project, state=state).pk}
 
@@ -134,5 +138,16 @@ ROUTES = [
     reads("api:read_log_text", a_run),
     reads("api:list_checkpoints", a_run),
     reads("api:download_checkpoint", a_checkpoint),
+    creates("api:create_external_run", data=of_project(key="a" * 32)),
+    creates("api:create_attempt", an_external_run("draft"), data=lambda people, kwargs: {"spool": "b" * 32}),
+    matrix.edits(
+        "api:append_spool",
+        an_external_run("running"),
+        ok=200,
+        method="PUT",
+        anonymous=401,
+        query=lambda people, kwargs: "attempt=1&segment=1&offset=0",
+        data=lambda people, kwargs: b"",
+    ),
     signed_in("api:list_workers"),
 ]

@@ -37,6 +37,7 @@ def run_header(context: Context, run: Run) -> dict[str, Any]:
         "advice": advice(run),
         "waiting": facts.why_waiting(run) if run.state == State.QUEUED else "",
         "restart_limit": settings.MAX_RESTARTS,
+        "logged_from": facts.logged_from(run) if run.is_external else "",
     }
 
 
@@ -49,8 +50,8 @@ def run_actions(context: Context, run: Run) -> dict[str, Any]:
         "csrf_token": context.get("csrf_token"),
         "may_edit": can(request.user, run, Role.EDITOR),
         "can_cancel": run.state in CANCELLABLE,
-        "can_pause": run.state in (State.STARTING, State.RUNNING),
-        "can_resume": run.state in RESUMABLE,
+        "can_pause": run.state in (State.STARTING, State.RUNNING) and not run.is_external,
+        "can_resume": run.state in RESUMABLE and not run.is_external,
     }
 
 

@@ -38,15 +38,22 @@ def run_rerun(request: HttpRequest, pk: int) -> HttpResponse:
     """The same specification again; a form that was sent twice makes one run."""
     found = read(request, pk, Role.EDITOR)
     key = request.POST.get("key", "")[:64] or None
-    again = rerun(run=found, user=cast(User, request.user), idempotency_key=key)
-    return redirect("run", again.pk)
+    try:
+        return redirect("run", rerun(run=found, user=cast(User, request.user), idempotency_key=key).pk)
+    except RunError as error:
+        messages.warning(request, str(error))
+        return redirect("run", found.pk)
 
 
 @require_POST
 def run_seeds(request: HttpRequest, pk: int) -> HttpResponse:
     """The same three times more, each with a seed of its own."""
     found = read(request, pk, Role.EDITOR)
-    made = more_seeds(run=found, user=cast(User, request.user))
+    try:
+        made = more_seeds(run=found, user=cast(User, request.user))
+    except RunError as error:
+        messages.warning(request, str(error))
+        return redirect("run", found.pk)
     numbers = ", ".join(f"#{run.number}" for run in made)
     messages.success(request, f"{numbers} wait in the queue: the same choices, each with another seed.")
     return redirect("project", found.project_id)

@@ -64,7 +64,8 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 def run_config(request: HttpRequest, pk: int) -> HttpResponse:
     found = read(request, pk)
     parent = found.parent
-    tables = diff.tables(found.spec, found.model_version.option_specs, found.dataset_version.option_specs)
+    versions = (found.model_version, found.dataset_version)
+    tables = diff.tables(found.spec, *(version.option_specs if version else {} for version in versions))
     context = {
         **page_of(found, "config"),
         "tables": tables,
