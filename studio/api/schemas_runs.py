@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from django.urls import reverse
@@ -27,6 +27,10 @@ class RunGiven(Given):
     extras: Values = Field(default_factory=dict, description="Early stopping and checkpoint policy.")
     seed: int | None = Field(None, ge=0, le=2**32 - 1, description="Drawn when left out.")
     parent: Id | None = None
+    start: Id | None = Field(None, description="Id of a checkpoint that the run begins with.")
+    start_mode: Literal["weights", "all"] = Field(
+        "weights", description="Its weights alone, to fine-tune, or all of it, to train further exactly."
+    )
     note: Note = ""
 
 

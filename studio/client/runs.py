@@ -125,8 +125,11 @@ class Runs:
         seed: int | None = None,
         parent: Run | int | None = None,
         note: str = "",
+        start: Checkpoint | int | None = None,
+        start_mode: str = "weights",
     ) -> Run:
-        """Queue a run. A model or dataset may be a version, its id, or a name: then its newest ready version is taken.
+        """Queue a run. `start` is a checkpoint that it begins with: its "weights", to fine-tune, or "all" of it, to train
+        further exactly. A model or dataset may be a version, its id, or a name: then its newest ready version is taken.
 
         StudioError, with `fields`, says what does not fit; then nothing is queued.
         """
@@ -143,6 +146,8 @@ class Runs:
             "seed": seed,
             "parent": parent.id if isinstance(parent, Run) else parent,
             "note": note,
+            "start": start.id if isinstance(start, Checkpoint) else start,
+            "start_mode": start_mode,
         }
         return Run.read(self._connection, self._connection.create("/runs", given))
 

@@ -40,6 +40,8 @@ def flat(spec: dict[str, Any]) -> dict[str, Any]:
     for part in ("model", "data"):
         found[f"{part}"] = f"{spec[part]['ref']} {spec[part].get('sha256', '')[:8]}".strip()
         found |= {f"{part}.{name}": value for name, value in spec[part].get("args", {}).items()}
+    if start := spec.get("start"):
+        found["start"] = f"{start.get('name') or start['sha256'][:8]} ({start['mode']})"
     for part in ("trainer", "extras"):
         found |= {f"{part}.{name}": value for name, value in spec.get(part, {}).items()}
     return found
@@ -114,6 +116,8 @@ def as_text(spec: dict[str, Any]) -> str:
         "trainer": spec.get("trainer", {}),
         "extras": spec.get("extras", {}),
     }
+    if start := spec.get("start"):
+        shown["start"] = {k: start[k] for k in ("mode", "sha256", "name")}
     return "\n".join(_yaml(shown, 0)) + "\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,9 @@ from django.forms import BoundField
 from studio.core.option_fields import UNSET, option_field
 from studio.registry.models import DatasetVersion, ModelVersion, Version
 from studio.registry.refs import form_options
-from studio.runs.models import Run
+from studio.runs import starts
+from studio.runs.models import Checkpoint, Run
+from studio.runs.starts import MODES
 from studio.runs.submit import SEED
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec
 
@@ -72,6 +74,8 @@ class RunForm(forms.Form):
         help_text="Which group of workers takes it.",
         error_messages={"invalid": "A pool's name has up to 40 of a-z, 0-9, - and _."},
     )
+    start = forms.ChoiceField(label="Start from", required=False, choices=())
+    start_mode = forms.ChoiceField(label="Take over", required=False, choices=MODES)
     key = forms.CharField(widget=forms.HiddenInput, max_length=64, required=False)
 
     def __init__(
@@ -82,12 +86,19 @@ class RunForm(forms.Form):
         dataset_version: DatasetVersion,
         parent: Run | None = None,
         typed: Mapping[str, Any] | None = None,
+        checkpoints: Sequence[Checkpoint] = (),
     ) -> None:
-        """`typed` are values that a person has entered into the form of another model or dataset."""
+        """`typed` are values that a person has entered into the form of another model or dataset; `checkpoints` those
+        that the run may start from."""
         self.model_version, self.dataset_version = model_version, dataset_version
+        self._checkpoints = {str(one.pk): one for one in checkpoints}
         start = values_of(parent) if parent else suggestions(model_version, dataset_version)
         initial = {"key": secrets.token_urlsafe(16), **start, **(typed or {})}
         super().__init__(data, initial=initial)
+        listed = [(pk, starts.choice_words(one, model_version)) for pk, one in self._checkpoints.items()]
+        self.fields["start"].choices = [("", "new weights"), *listed]  # type: ignore[attr-defined]
+        for name in ("start", "start_mode"):
+            self.fields[name].widget.attrs |= {"class": "form-select", "data-choice": ""}
         self._specs: dict[str, OptionSpec] = {"seed": _seed_option(), **dict(self._options())}
         for name, spec in self._specs.items():
             self.fields[name] = option_field(spec, initial=initial.get(name, UNSET))
@@ -113,7 +124,7 @@ class RunForm(forms.Form):
         found = {title: Section(title) for title in SECTIONS}
         found["General"].shown = [self["name"], self["note"], self["seed"]]
         found["General"].folded = [self["priority"], self["pool"]]
-        left = MOST_VISIBLE - 3 - 2  # model and dataset stand above
+        left = MOST_VISIBLE - 3 - 4  # model, dataset, start and what of it stand above
         for name, spec in self._specs.items():
             if name == "seed":
                 continue
@@ -138,11 +149,18 @@ class RunForm(forms.Form):
             "pool": self.cleaned_data["pool"] or "default",
             "idempotency_key": self.cleaned_data["key"] or None,
             "seed": None if seed is UNSET else seed,
+            "start": self.checkpoint,
+            "start_mode": self.cleaned_data["start_mode"] or "weights",
             "model_args": parts["model"],
             "data_args": parts["data"],
             "trainer": parts["trainer"],
             "extras": parts["extras"],
         }
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint that is chosen, in what was sent or at first."""
+        return self._checkpoints.get(str(self["start"].value() or ""))
 
     def refuse(self, errors: Mapping[str, str]) -> None:
         """Show what `submit_run` refused beside its fields."""
@@ -154,6 +172,8 @@ def values_of(run: Run) -> Values:
     """What the form shows for a run that is changed: everything that was chosen for it."""
     spec = run.spec
     values: Values = {"name": run.name, "seed": spec.get("seed"), "priority": run.priority or None}
+    values["start"] = str(run.start_checkpoint_id or "")
+    values["start_mode"] = (spec.get("start") or {}).get("mode", "weights")
     values["pool"] = run.pool if run.pool != "default" else ""
     for part in PARTS:
         chosen = spec.get(part, {})

@@ -87,6 +87,9 @@ class Run(models.Model):
     note = models.TextField(blank=True, default="")
     tags = models.JSONField(default=list, blank=True)
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
+    start_checkpoint = models.ForeignKey(
+        "Checkpoint", models.SET_NULL, null=True, blank=True, related_name="started_runs", help_text="begins with it"
+    )
     source = models.CharField(max_length=10, choices=Source, default=Source.STUDIO)
     model_version = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="runs")
     dataset_version = models.ForeignKey(DatasetVersion, models.PROTECT, null=True, blank=True, related_name="runs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -15,11 +15,12 @@ from studio.registry.models import DatasetVersion, ModelVersion
 from studio.registry.refs import compatibility, spec_parts
 from studio.runs import columns, queue
 from studio.runs.errors import RunError
-from studio.runs.models import Run, State
+from studio.runs.models import Checkpoint, Run, State
+from studio.runs.starts import Mode, check_further, start_of
 from studio.runs.states import transition
 from trainer_core.errors import OptionError, SpecError
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec, parse_all
-from trainer_core.spec import MAX_SEED, RunSpec
+from trainer_core.spec import MAX_SEED, RunSpec, StartRef
 
 SEED = OptionSpec("seed", "int", minimum=0, maximum=MAX_SEED)
 
@@ -41,6 +42,8 @@ def submit_run(
     pool: str = "default",
     priority: int = 0,
     idempotency_key: str | None = None,
+    start: Checkpoint | None = None,
+    start_mode: Mode = "weights",
 ) -> Run:
     """Freeze the choices into a spec and queue it; the same `idempotency_key` of a user gives the same run again.
 
@@ -56,7 +59,10 @@ def submit_run(
         data_args=data_args or {},
         extras=extras or {},
         seed=seed,
+        start=None if start is None else start_of(start, start_mode),
     )
+    if start is not None and start_mode == "all":
+        check_further(spec, start)
     return _queued(
         project_id=project.pk,
         name=name.strip()[:120] or suggested_name(model_version, dataset_version),
@@ -64,7 +70,8 @@ def submit_run(
         parent=parent,
         model_version=model_version,
         dataset_version=dataset_version,
-        spec=asdict(spec),
+        start_checkpoint=start,
+        spec=spec.to_dict(),
         spec_hash=spec.hash,
         created_by=user,
         pool=pool,
@@ -82,6 +89,7 @@ def build_spec(
     data_args: dict[str, Any],
     extras: dict[str, Any],
     seed: int | str | None = None,
+    start: StartRef | None = None,
 ) -> RunSpec:
     """The specification that these choices make; RunError names every field that does not fit."""
     errors: dict[str, str] = {}
@@ -100,7 +108,7 @@ def build_spec(
     if errors:
         raise RunError(next(iter(errors.values())), errors=errors)
     try:
-        return RunSpec(model=model, data=data, trainer=options, extras=more, seed=chosen_seed)
+        return RunSpec(model=model, data=data, trainer=options, extras=more, seed=chosen_seed, start=start)
     except SpecError as error:
         raise RunError(str(error)) from error
 
@@ -120,6 +128,7 @@ def rerun(*, run: Run, user: User | None, name: str = "", idempotency_key: str |
         parent=run,
         model_version_id=run.model_version_id,
         dataset_version_id=run.dataset_version_id,
+        start_checkpoint_id=run.start_checkpoint_id,
         spec=run.spec,
         spec_hash=run.spec_hash,
         created_by=user,
@@ -135,6 +144,10 @@ def more_seeds(*, run: Run, user: User | None, count: int = 3) -> list[Run]:
         raise RunError(f"seeds: got {count}, allowed is a number from 1 to 10.")
     _refuse_external(run)
     spec = RunSpec.from_dict(run.spec)
+    if spec.start is not None and spec.start.mode == "all":
+        raise RunError(
+            f"{run} goes on exactly from another run, so it has the seed of that one. Repeat that one instead."
+        )
     with transaction.atomic():
         specs = [replace(spec, seed=seed) for seed in _fresh_seeds(spec.seed, count)]
         return [
@@ -145,7 +158,8 @@ def more_seeds(*, run: Run, user: User | None, count: int = 3) -> list[Run]:
                 parent=run,
                 model_version_id=run.model_version_id,
                 dataset_version_id=run.dataset_version_id,
-                spec=asdict(one),
+                start_checkpoint_id=run.start_checkpoint_id,
+                spec=one.to_dict(),
                 spec_hash=one.hash,
                 created_by=user,
                 pool=run.pool,

@@ -15,7 +15,7 @@ from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas_runs import EventOut, RunDetail, RunFilters, RunGiven, RunOut
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.cancel import request_cancel, request_pause, request_resume
-from studio.runs.models import Run
+from studio.runs.models import Checkpoint, Run
 from studio.runs.submit import rerun, submit_run
 
 router = Router(tags=["runs"])
@@ -57,10 +57,15 @@ def create_run(request: HttpRequest, given: RunGiven) -> Status[Run]:
         model_version=_usable(user, ModelVersion.objects.select_related("model"), given.model_version, project),
         dataset_version=_usable(user, DatasetVersion.objects.select_related("dataset"), given.dataset_version, project),
         parent=None if given.parent is None else _read(user, given.parent),
+        start=None if given.start is None else get_for(user, _startable(), given.start),
         idempotency_key=key_of(request),
-        **given.dict(exclude={"project", "model_version", "dataset_version", "parent"}),
+        **given.dict(exclude={"project", "model_version", "dataset_version", "parent", "start"}),
     )
     return Status(201, _read(user, run.pk))
+
+
+def _startable() -> Any:
+    return Checkpoint.objects.usable().select_related("run__project")
 
 
 def _usable(user: User, versions: Any, pk: int, project: Project) -> Any:

@@ -13,23 +13,28 @@ from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.registry.refs import compatibility
+from studio.runs import starts
+from studio.runs.checkpoints import newest
 from studio.runs.errors import RunError
 from studio.runs.forms import RunForm
-from studio.runs.models import Run
+from studio.runs.models import Checkpoint, Run
 from studio.runs.register import online
 from studio.runs.submit import submit_run
 
 MOST_CHOICES = 500
-OTHER_FIELDS = ("csrfmiddlewaretoken", "model", "dataset", "parent", "refresh", "key")
+OTHER_FIELDS = ("csrfmiddlewaretoken", "model", "dataset", "parent", "refresh", "key", "further", "start_was")
 
 
 @require_http_methods(["GET", "POST"])
 def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
-    """`?model=` and `?dataset=` choose versions, `?parent=` fills in the values of a run. `refresh` only shows the form
-    for other choices, with everything that was typed."""
+    """`?model=` and `?dataset=` choose versions, `?parent=` fills in the values of a run, `?start=` a checkpoint that it
+    begins with (`start_mode=all` to train further), `?further=` the newest one of a run. `refresh` only shows the form for
+    other choices, with everything that was typed."""
     project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
-    given = request.POST if request.method == "POST" else request.GET
-    parent = _parent(request, project, given)
+    given = _further(request, project, request.POST if request.method == "POST" else request.GET)
+    checkpoints = starts.choices(cast(User, request.user))
+    start = _start(request, given.get("start", ""), checkpoints)
+    parent = _parent(request, project, given) or (start.run if start and start.run.project_id == project.pk else None)
     models = _versions(ModelVersion.objects.select_related("model"), "model", project)
     datasets = _versions(DatasetVersion.objects.select_related("dataset"), "dataset", project)
     model = _chosen(given.get("model"), models, ModelVersion, project, parent.model_version_id if parent else None)
@@ -45,11 +50,23 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
         return render(request, "runs/choose.html", context, status=422 if request.method == "POST" else 200)
     submitting = request.method == "POST" and "refresh" not in request.POST
     typed = {} if submitting else {k: v for k, v in given.items() if k not in OTHER_FIELDS}
+    if start is not None and not submitting and given.get("start_was", "") != _start_key(given):
+        typed |= _start_values(start, given.get("start_mode", ""), model)
     form = RunForm(
-        request.POST if submitting else None, model_version=model, dataset_version=dataset, parent=parent, typed=typed
+        request.POST if submitting else None,
+        model_version=model,
+        dataset_version=dataset,
+        parent=parent,
+        typed=typed,
+        checkpoints=checkpoints,
     )
     if submitting and (run := _submit(request, project, form, parent)):
         return redirect("run", run.pk)
+    if start is not None:
+        mode = form["start_mode"].value() or "weights"
+        fit = starts.words(start, mode, model_pk=model.pk, dataset_pk=dataset.pk)
+        context |= {"start": start, "start_fits": fit[0], "start_sentence": fit[1]}
+    context["start_was"] = _start_key(given)
     fits, sentence = compatibility(model, dataset)
     context |= {"form": form, "sections": form.sections(), "fits": fits, "sentence": sentence}
     return render(request, "runs/create.html", context, status=422 if submitting else 200)
@@ -71,6 +88,36 @@ def _submit(request: HttpRequest, project: Project, form: RunForm, parent: Run |
     except RunError as error:
         form.refuse(error.errors)
         return None
+
+
+def _further(request: HttpRequest, project: Project, given: Mapping[str, str]) -> Mapping[str, str]:
+    """`?further=` spelt out: the run, its newest checkpoint, all of it."""
+    if not given.get("further"):
+        return given
+    run = get_for(request.user, Run.objects.filter(project=project).for_list(), given["further"])
+    last = newest(run)
+    return {**given, "parent": str(run.pk), "start": str(last.pk) if last else "", "start_mode": "all"}
+
+
+def _start(request: HttpRequest, pk: str, known: list[Checkpoint]) -> Checkpoint | None:
+    """The checkpoint with that key, also one that is not worth a line of the list, which then gets it."""
+    if not pk:
+        return None
+    found = next((one for one in known if str(one.pk) == pk), None)
+    if found is None:
+        found = get_for(request.user, Checkpoint.objects.usable().select_related("run__project"), pk)
+        known.append(found)
+    return found
+
+
+def _start_key(given: Mapping[str, str]) -> str:
+    return f"{given.get('start', '')}-{given.get('start_mode', '') or 'weights'}"
+
+
+def _start_values(start: Checkpoint, mode: str, model: ModelVersion) -> dict[str, Any]:
+    if mode == "all":
+        return starts.further_values(start)
+    return starts.fine_tune_values(start, model.option_specs)
 
 
 def _parent(request: HttpRequest, project: Project, given: Mapping[str, str]) -> Run | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -10,9 +10,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from studio.accounts.access import can, get_for
-from studio.accounts.models import Project, Role
+from studio.accounts.models import Project, Role, User
 from studio.core.download import stream_file
-from studio.runs import checkpoints, diff, timeline
+from studio.runs import checkpoints, diff, starts, timeline
 from studio.runs.models import Checkpoint, Run, State
 from studio.runs.register import online
 
@@ -54,6 +54,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "events": found.events.order_by("-pk")[:MOST_EVENTS],
         "unsaved": checkpoints.unsaved(found),
         "metrics": _metrics(found),
+        "began_with": starts.origin(found, cast(User, request.user)),
         "children": found.children.order_by("-number")[:MOST_CHILDREN],
         "no_worker": found.state == State.QUEUED and not online().filter(pool=found.pool).exists(),
     }
@@ -82,7 +83,11 @@ def run_checkpoints(request: HttpRequest, pk: int) -> HttpResponse:
     rows = found.checkpoints.filter(deleted_at__isnull=True).order_by("-step", "-fence")
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     newest = checkpoints.newest(found)
-    shown = [{"row": row, "sha256": checkpoints.sha256_of(row), "is_last": row == newest} for row in page]
+    began = starts.begun_with(list(page), cast(User, request.user))
+    shown = [
+        {"row": row, "sha256": checkpoints.sha256_of(row), "is_last": row == newest, "started": began.get(row.pk, ())}
+        for row in page
+    ]
     gone = found.checkpoints.filter(deleted_at__isnull=False).count()
     context = {**page_of(found, "checkpoints"), "page": page, "checkpoints": shown, "gone": gone}
     return render(request, "runs/checkpoints.html", {**context, "may_edit": can(request.user, found, Role.EDITOR)})
