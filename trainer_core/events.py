@@ -40,6 +40,23 @@ READ_BYTES = 8 << 20
 #                task: see trainer_core.evaluation}           once, at the end of a run that trained to its end
 #   notice      {"level": "info"|"warning"|"error", "text"}   shown on the run page
 #   done        {"outcome", "reason", "traceback", "step", "epoch"}          the only proof of a proper end
+#
+# A MEDIA frame is a JSON object: {"kind": one of MEDIA_KINDS, "key", "step": as the caller counts, "at": optimizer steps
+# done then, "epoch", "t", "items": [{"sha256", "size", "mime": one of MIMES, "caption", "meta"}]}. The bytes of an item are
+# the file media/<sha256> of the run's folder, complete before the frame is written; whoever takes them over removes it.
+MEDIA_KINDS = ("image", "histogram", "table", "text", "audio", "matrix", "figure")
+MAX_MEDIA_BYTES = 16 << 20
+MOST_MEDIA_ITEMS = 64
+#: What the first bytes of a file say that it is; SVG and HTML are none of them, since they can hold programs.
+MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
+    (b"ID3", "audio/mpeg"),
+)
 OUTCOMES = (
     "ok", "user_error", "nan_stop", "oom_cuda", "oom_host", "hung", "died", "lost", "preempted", "infra",
     "paused", "cancelled", "data_changed", "unkillable",
@@ -144,11 +161,22 @@ def segment_path(folder: Path, number: int) -> Path:
     return folder / f"seg-{number:06d}.log"
 
 
+def sniff(data: bytes) -> str:
+    """The type that a file of an image or a sound is by its first bytes; empty for anything else."""
+    if data[:4] == b"RIFF":
+        return {b"WAVE": "audio/wav", b"WEBP": "image/webp"}.get(data[8:12], "")
+    if data[:1] == b"\xff" and len(data) > 1 and data[1] & 0xE6 == 0xE2:  # MPEG audio, layer 3
+        return "audio/mpeg"
+    return next((mime for magic, mime in MAGIC if data.startswith(magic)), "")
+
+
 class SpoolWriter:
     """Appends frames; `write` reaches the kernel at once (survives kill -9), `sync` reaches the disk."""
 
     def __init__(self, folder: str | Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder = Path(folder)
+        #: Where the bytes of media lie until they are taken over.
+        self.media_folder = self._folder.parent / "media"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._segment_bytes = segment_bytes
         newest = max((int(p.stem[4:]) for p in self._folder.glob("seg-*.log")), default=0)

@@ -329,6 +329,7 @@ def warm_up() -> None:
     import trainer_core.callbacks.run_checkpoint
     import trainer_core.launching.build
     import trainer_core.loggers.spool
+    import trainer_core.media.kinds
     import trainer_core.trainer
     import trainer_core.zoo.characters
     import trainer_core.zoo.images

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from trainer_core.loggers.media import MediaCalls
+from trainer_core.media.record import Media
 from trainer_core.rank import rank_zero_only
 
 
-class Logger(ABC):
+class Logger(MediaCalls, ABC):
     """Base of all loggers. Override `log_metrics`, `name` and `version`; the rest is optional.
 
     With `takes_tensors` True, `log_metrics` gets detached tensors (still on their device) instead of numbers, so that
@@ -62,17 +64,17 @@ class Logger(ABC):
     def group_separator(self) -> str:
         return "/"
 
-    def log_graph(self, model: Any, input_array: Any = None) -> None:  # noqa: B027
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Take the model's graph."""
 
-    def save(self) -> None:  # noqa: B027
+    def save(self) -> None:
         """Make what was logged durable; called after every write."""
 
     def finalize(self, status: str) -> None:
         """The run is over: `success`, `failed` or `interrupted`."""
         self.save()
 
-    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:  # noqa: B027
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         """A ModelCheckpoint wrote a file."""
 
 
@@ -116,6 +118,8 @@ class DummyLogger(Logger):
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None: ...
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None: ...
+
+    def log_media(self, media: Media, step: int | None = None) -> None: ...
 
     @property
     def name(self) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 from trainer_core.loggers.base import Logger, rank_zero_experiment
 from trainer_core.loggers.hparams import plain_params, write_hparams
+from trainer_core.media.files import write_media
+from trainer_core.media.record import Media
 from trainer_core.rank import rank_zero_only, rank_zero_warn
 
 
@@ -124,6 +126,12 @@ class CSVLogger(Logger):
         self.experiment.log_metrics(metrics, step)
         if len(self.experiment.metrics) >= self._flush_logs_every_n_steps:
             self.save()
+
+    @rank_zero_only
+    def log_media(self, media: Media, step: int | None = None) -> None:
+        """As files below `media/`, named after key and step, told line by line in `media/index.jsonl`."""
+        for complaint in write_media(Path(self.log_dir) / "media", media, step):
+            rank_zero_warn(complaint)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace | None = None, *args: Any, **kwargs: Any) -> None:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer_core.events import EVENT, METRICS, MetricBlock, SpoolWriter, encode_event
+from trainer_core.events import EVENT, MEDIA, METRICS, MetricBlock, SpoolWriter, encode_event
 from trainer_core.loggers.base import Logger
+from trainer_core.media.queue import MediaQueue
+from trainer_core.media.record import Media
 
 if TYPE_CHECKING:
+    from trainer_core.media.experiment import Experiment
     from trainer_core.trainer import Trainer
 
 FLUSH_S, FIRST_FLUSH_S, PROGRESS_S, SYNC_S = 0.25, 0.02, 0.5, 1.0
@@ -44,6 +47,9 @@ class SpoolLogger(Logger):
         self._wake = threading.Event()
         self._ending = False
         self._trainer: Trainer | None = None
+        self._resumed_at = 0
+        self._media = MediaQueue(writer.media_folder, self._append_media, self.notice)
+        self._experiment: Experiment | None = None
         self._speed = _Speed()
         self.nonfinite_at: tuple[int, str] | None = None
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
@@ -69,9 +75,50 @@ class SpoolLogger(Logger):
         while len(self._rows) > MOST_ROWS and not self._ending:
             time.sleep(0.05)
 
+    @property
+    def experiment(self) -> Experiment:
+        """Takes what TensorBoard's SummaryWriter takes, and `wandb.log`."""
+        if self._experiment is None:
+            from trainer_core.media.experiment import Experiment
+
+            self._experiment = Experiment(self)
+        return self._experiment
+
+    def log_media(self, media: Media, step: int | None = None) -> None:
+        """Encoded and written by a thread of its own. Costs this one a copy; it waits when too much waits already."""
+        trainer = self._trainer
+        at, epoch = (trainer.global_step, trainer.current_epoch) if trainer is not None else (0, 0)
+        head = {"step": at if step is None else step, "at": at, "epoch": epoch, "t": time.time()}
+        self._media.put(media, head)
+
+    def log_values(self, values: dict[str, Any], step: int | None = None) -> None:
+        """Numbers that user code logged by itself, at the trainer's step or its own."""
+        trainer = self._trainer
+        at, epoch = (trainer.global_step, trainer.current_epoch) if trainer is not None else (0, 0)
+        if step is not None and step < self._resumed_at:
+            name = next(iter(values), "")
+            self._media.complain(
+                f"{name[:80]}: logged with the step {step}, but this attempt went on from step {self._resumed_at}: with "
+                "steps of its own it cannot be told from what came before, and is left out. Leave the step to the trainer."
+            )
+            return
+        self.log_metrics(
+            {**{n: _owned_number(n, v) for n, v in values.items()}, "epoch": epoch}, at if step is None else step
+        )
+
+    def notice(self, text: str) -> None:
+        """Words for the run's page."""
+        self.event("notice", level="warning", text=text)
+
+    def _append_media(self, payload: bytes) -> None:
+        with self._lock:
+            self._take_rows()
+            self._frames.append((MEDIA, payload))
+            self._write_frames()
+
     def follow(self, trainer: Trainer) -> None:
         """Report the progress of this trainer from now on."""
-        self._trainer = trainer
+        self._trainer, self._resumed_at = trainer, trainer.global_step
 
     def event(self, kind: str, /, **fields: Any) -> None:
         """Write what is waiting, then this event: so that no event runs ahead of the points before it.
@@ -84,7 +131,8 @@ class SpoolLogger(Logger):
             self._write_frames()
 
     def barrier(self) -> None:
-        """Everything so far is on the disk, or will be there before what follows."""
+        """Everything so far is on the disk, or will be there before what follows; media are encoded first."""
+        self._media.drain()
         with self._lock:
             self._take_rows()
             if self._write_frames():
@@ -92,6 +140,7 @@ class SpoolLogger(Logger):
 
     def close(self) -> None:
         """OSError when the disk does not take the last of it."""
+        self._media.drain()
         self._ending = True
         self._wake.set()
         self._thread.join(5.0)
@@ -169,6 +218,15 @@ class SpoolLogger(Logger):
         if fields and not self._frames:
             self._frames.append((EVENT, encode_event("progress", {"t": time.time(), **fields})))
             self._write_frames()
+
+
+def _owned_number(name: str, value: Any) -> Any:
+    """A number, or a tensor of one that nobody else changes. TypeError or ValueError for anything else."""
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise ValueError(f"{name}: one number is needed, got a tensor of the shape {tuple(value.shape)}.")
+        return value.detach().clone()
+    return float(value)
 
 
 def _numbers(values: list[Any]) -> list[float]:

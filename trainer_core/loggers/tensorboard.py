@@ -9,6 +9,7 @@ from typing import Any
 
 from trainer_core.loggers.base import Logger, rank_zero_experiment
 from trainer_core.loggers.hparams import flatten_params, next_version, plain_params, write_hparams
+from trainer_core.media.record import Media
 from trainer_core.rank import rank_zero_only
 
 
@@ -110,6 +111,14 @@ class TensorBoardLogger(Logger):
         }
         for summary in hparams(values, metrics):
             self.experiment._get_file_writer().add_summary(summary)
+
+    @rank_zero_only
+    def log_media(self, media: Media, step: int | None = None) -> None:
+        """Where TensorBoard has a plugin for it: images, sounds, texts and histograms; tables and matrices as texts."""
+        from trainer_core.loggers.tensorboard_media import add_media
+
+        if not add_media(self.experiment, media, step, self._prefix):
+            super().log_media(media, step)
 
     @rank_zero_only
     def log_graph(self, model: Any, input_array: Any = None) -> None:

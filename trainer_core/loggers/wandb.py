@@ -10,6 +10,7 @@ from typing import Any, Literal
 from trainer_core.loggers.base import Logger, rank_zero_experiment
 from trainer_core.loggers.checkpoints import checkpoints_of
 from trainer_core.loggers.hparams import plain_params
+from trainer_core.media.record import Media
 from trainer_core.rank import rank_zero_only
 
 
@@ -102,28 +103,55 @@ class WandbLogger(Logger):
             named["trainer/global_step"] = step
         self.experiment.log(named)
 
-    def log_table(
+    def log_table(  # type: ignore[override]
         self, key: str, columns: Any = None, data: Any = None, dataframe: Any = None, step: int | None = None
     ) -> None:
         import wandb
 
         self.log_metrics({key: wandb.Table(columns=columns, data=data, dataframe=dataframe)}, step)
 
-    def log_text(
+    def log_text(  # type: ignore[override]
         self, key: str, columns: Any = None, data: Any = None, dataframe: Any = None, step: int | None = None
     ) -> None:
         self.log_table(key, columns, data, dataframe, step)
 
-    def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
+    def log_image(  # type: ignore[override]
+        self, key: str, images: list[Any], step: int | None = None, **kwargs: Any
+    ) -> None:
         """Images of one key; each keyword is a list with one entry an image (caption=[…])."""
         import wandb
 
         self._log_media(wandb.Image, key, images, step, kwargs)
 
-    def log_audio(self, key: str, audios: list[Any], step: int | None = None, **kwargs: Any) -> None:
+    def log_audio(  # type: ignore[override]
+        self, key: str, audios: list[Any], step: int | None = None, **kwargs: Any
+    ) -> None:
         import wandb
 
         self._log_media(wandb.Audio, key, audios, step, kwargs)
+
+    def log_media(self, media: Media, step: int | None = None) -> None:
+        """What W&B's own logger has no call for: histograms, confusion matrices (as tables) and figures."""
+        import json
+
+        import wandb
+
+        for item in media.items()[0]:
+            found = json.loads(item.data) if item.mime == "application/json" else {}
+            if media.kind == "histogram":
+                self.log_metrics({media.key: wandb.Histogram(np_histogram=(found["counts"], found["edges"]))}, step)
+            elif media.kind == "matrix":
+                rows = [[label, *row] for label, row in zip(found["labels"], found["matrix"], strict=True)]
+                columns = ["true \\ predicted", *found["labels"]]
+                self.log_metrics({media.key: wandb.Table(columns=columns, data=rows)}, step)
+            else:
+                super().log_media(media, step)
+
+    def log_figure(self, key: str, figure: Any, step: int | None = None, caption: str | None = None) -> None:
+        import wandb
+
+        is_plotly = hasattr(figure, "to_plotly_json")
+        self.log_metrics({key: wandb.Plotly(figure) if is_plotly else wandb.Image(figure, caption=caption)}, step)
 
     def log_video(self, key: str, videos: list[Any], step: int | None = None, **kwargs: Any) -> None:
         import wandb
