@@ -5,15 +5,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0003_external_runs'),
+        ("runs", "0003_external_runs"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='run',
-            name='start_checkpoint',
-            field=models.ForeignKey(blank=True, help_text='begins with it', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='started_runs', to='runs.checkpoint'),
+            model_name="run",
+            name="start_checkpoint",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="begins with it",
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="started_runs",
+                to="runs.checkpoint",
+            ),
         ),
     ]
