@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user
 
 from studio.accounts.models import Project, User
 from studio.runs.models import Run
@@ -31,6 +37,23 @@ def may_see(user: User, kind: str, pk: int) -> bool:
         return False
     rows: Any = Run.objects if kind == "run" else Project.objects
     return rows.all().visible_to(user).filter(pk=pk).exists()
+
+
+def still_seen(session_key: str | None, wanted: Iterable[tuple[str, int]]) -> set[tuple[str, int]] | None:
+    """Which of these a session may still see; None when it has ended, or its user may not sign in any more.
+
+    Up to four queries.
+    """
+    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user: Any = get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
+    if not user.is_authenticated or not user.is_active:
+        return None
+    seen: set[tuple[str, int]] = set()
+    for kind, rows in (("run", Run.objects), ("project", Project.objects)):
+        pks = [pk for one, pk in wanted if one == kind]
+        if pks:
+            seen |= {(kind, pk) for pk in rows.all().visible_to(user).filter(pk__in=pks).values_list("pk", flat=True)}  # type: ignore[attr-defined]
+    return seen
 
 
 def catch_up(kind: str, pk: int, cursor: int) -> tuple[list[dict[str, Any]], int | None]:

@@ -16,13 +16,15 @@ from urllib.parse import urlsplit
 from asgiref.sync import ThreadSensitiveContext
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import InterfaceError, OperationalError
 
 from studio.live import channels
 from studio.live.hub import Entry, hub
 
 log = logging.getLogger(__name__)
-COALESCE_S = 0.25
-CHECK_EVERY_S = 60.0
+SENDS_PER_S, SENDS_AT_ONCE = 10.0, 4.0
+CHECK_EVERY_S, LOOK_EVERY_S = 50.0, 5.0  # so that a right that is gone is noticed within a minute
+AWAY, AWAY_S = (OperationalError, InterfaceError), 1.0
 MOST_CHANNELS = 100
 MOST_WAITING, MOST_WAITING_CHARS = 2000, 4 << 20
 MOST_TEXT = 64 << 10
@@ -38,7 +40,6 @@ class Subscription:
         self.waiting: list[Entry] = []
         self.waiting_chars = 0
         self.missed = True  # begin with what the database has
-        self.checked_at = time.monotonic()
 
     def take(self, entries: list[Entry] | None) -> None:
         """From the hub. Too many waiting are dropped on purpose: the database has them."""
@@ -55,11 +56,27 @@ class Subscription:
         return entries
 
 
+class Allowance:
+    """How often a page is sent something: SENDS_AT_ONCE times at once, SENDS_PER_S in the long run; so a single point
+    never waits, and what comes faster is sent together."""
+
+    def __init__(self) -> None:
+        self._left, self._at = SENDS_AT_ONCE, time.monotonic()
+
+    def wait_s(self) -> float:
+        """Take one; how long to wait after it."""
+        now = time.monotonic()
+        self._left = min(SENDS_AT_ONCE, self._left + (now - self._at) * SENDS_PER_S) - 1.0
+        self._at = now
+        return max(0.0, (1.0 - self._left) / SENDS_PER_S)
+
+
 class LiveConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self._subscriptions: dict[str, Subscription] = {}
         self._listeners: dict[str, Any] = {}
         self._wake = asyncio.Event()
+        self._checked_at = time.monotonic()
         self._sender: asyncio.Task[None] | None = None
         if not same_origin(self.scope) or not self.scope["user"].is_authenticated:
             await self.close(4403)
@@ -116,31 +133,53 @@ class LiveConsumer(AsyncWebsocketConsumer):
             hub().remove(channels.streams_of(subscription.kind, subscription.pk), self._listeners.pop(name))
 
     async def _send_loop(self) -> None:
-        """At most four times a second, everything that waits; the first at once."""
+        """Everything that waits, as soon and as often as the allowance has it; the database may be away for a while."""
+        allowance = Allowance()
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), 2.0)
+                await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
+            any_news = self._wake.is_set()
             self._wake.clear()
-            for subscription in list(self._subscriptions.values()):
-                await self._check_right(subscription)
-                if subscription.missed:
-                    await self._replay(subscription)
-                if subscription.waiting:
-                    await self._forward(subscription)
-            await asyncio.sleep(COALESCE_S)
+            try:
+                await self._check_rights()
+                for subscription in list(self._subscriptions.values()):
+                    if subscription.missed:
+                        await self._replay(subscription)
+                    if subscription.waiting:
+                        await self._forward(subscription)
+            except AWAY as error:
+                log.warning("the database does not answer (%s); pages hear what they missed when it does", error)
+                self._wake.set()
+                await asyncio.sleep(AWAY_S)
+            if any_news and (wait_s := allowance.wait_s()):
+                await asyncio.sleep(wait_s)
 
-    async def _check_right(self, subscription: Subscription) -> None:
+    async def _check_rights(self) -> None:
+        """Now and then: somebody who has signed out, or left the team, hears nothing more."""
         now = time.monotonic()
-        if now - subscription.checked_at < CHECK_EVERY_S:
+        if now - self._checked_at < CHECK_EVERY_S:
             return
-        subscription.checked_at = now
-        if not await _in_database(channels.may_see, self.scope["user"], subscription.kind, subscription.pk):
-            self._unsubscribe(subscription.name)
-            await self._say({"ch": subscription.name, "op": "error", "code": 403})
+        session = self.scope.get("session")
+        wanted = [(one.kind, one.pk) for one in self._subscriptions.values()]
+        seen = await _in_database(channels.still_seen, session and session.session_key, wanted)
+        self._checked_at = now
+        if seen is None:
+            await self.close(4403)
+            return
+        for one in list(self._subscriptions.values()):
+            if (one.kind, one.pk) in wanted and (one.kind, one.pk) not in seen:
+                self._unsubscribe(one.name)
+                await self._say({"ch": one.name, "op": "error", "code": 403})
 
     async def _replay(self, subscription: Subscription) -> None:
         subscription.missed = False
-        messages, reset = await _in_database(channels.catch_up, subscription.kind, subscription.pk, subscription.cursor)
+        try:
+            messages, reset = await _in_database(
+                channels.catch_up, subscription.kind, subscription.pk, subscription.cursor
+            )
+        except AWAY:
+            subscription.missed = True
+            raise
         if reset is not None:
             subscription.cursor = reset
             await self._say({"ch": subscription.name, "op": "reset"})
@@ -151,7 +190,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def _forward(self, subscription: Subscription) -> None:
         entries = subscription.taken()
-        frames: list[Message] = []
+        frames: list[str] = []
         state: Message | None = None
         changes: dict[Any, Message] = {}
         for stream, entry_id, fields in entries:
@@ -163,7 +202,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
                     subscription.missed = True
                     self._wake.set()
                     break
-                frames.append(json.loads(fields["d"]))
+                frames.append(fields["d"])
                 subscription.cursor = seq
             elif stream.endswith(":l"):
                 await self._say(
@@ -179,13 +218,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 state = json.loads(fields["d"])
                 changes[state.get("run")] = state
         if frames:
-            await self._say({"ch": subscription.name, "t": "m", "c": subscription.cursor, "frames": frames})
+            # As they came: hundreds of pages get the same frames, and nobody but them reads what is in there.
+            text = f'{{"ch":"{subscription.name}","t":"m","c":{subscription.cursor},"frames":[{",".join(frames)}]}}'
+            await self._send_text(text)
         for change in changes.values():
             await self._say({"ch": subscription.name, "t": "s", "d": change})
 
     async def _say(self, message: Message) -> None:
+        await self._send_text(json.dumps(message, separators=(",", ":")))
+
+    async def _send_text(self, text: str) -> None:
         with contextlib.suppress(RuntimeError):
-            await self.send(text_data=json.dumps(message, separators=(",", ":")))
+            await self.send(text_data=text)
 
 
 def same_origin(scope: dict[str, Any]) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from studio.tracking.intake import Event, Intake, clean
 from studio.tracking.logs import append_log
 from studio.tracking.results import keep_results
 from trainer_core.errors import SpoolError
-from trainer_core.events import Frame, Position, read_spool
+from trainer_core.events import Frame, Position, read_spool, segment_path
 
 LOG_BYTES = 64_000
+LOOK_S = 0.02
 FACTS = ("device", "parameters", "max_steps", "max_epochs", "batches", "versions", "host")
 PROGRESS = (
     "stage", "epoch", "max_epochs", "step", "max_steps", "batch", "batches", "fraction", "eta_s", "steps_per_s",
@@ -34,6 +37,7 @@ class SpoolReader(Intake):
         super().__init__(attempt, on_event)
         self._folder, self.output = run_dir / "spool", run_dir / "output.log"
         self._log_at = attempt.log_bytes
+        self._found: tuple[Path, int] | None = None
         self._damage: SpoolError | None = None
 
     def read(self) -> bool:
@@ -48,6 +52,18 @@ class SpoolReader(Intake):
             self.go_to(Position(self.position.segment + 1, 0))
             return True
         return any_frame
+
+    def wait(self, most_s: float) -> None:
+        """Until the trainer has written more than the last wait found, so that a point is taken over at once."""
+        deadline = time.monotonic() + most_s
+        path = segment_path(self._folder, self.position.segment)
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(OSError):
+                size = path.stat().st_size
+                if size > self.position.offset and (path, size) != self._found:
+                    self._found = (path, size)
+                    return
+            time.sleep(min(LOOK_S, left))
 
     def _frames(self) -> Iterator[Frame]:
         try:

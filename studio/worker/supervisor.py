@@ -130,7 +130,7 @@ class Supervisor:
                 return trainer.poll()
             if self._state == State.RUNNING:
                 self._refill_standby()
-            time.sleep(POLL_S if busy or self._state != State.RUNNING else IDLE_POLL_S)
+            self._reader.wait(POLL_S if busy or self._state != State.RUNNING else IDLE_POLL_S)
         return code
 
     def _refill_standby(self) -> None:

@@ -22,8 +22,8 @@ from tests.e2e.watch import Watch
 from tests.ops.stack import Studio, eventually
 
 BARS = {
-    "up to ready, s": 5.0, "start to first live point, s": 2.0, "published to drawn, median, ms": 300.0,
-    "published to drawn, p95, ms": 500.0, "web process, MiB": 150.0,
+    "up to ready, s": 5.0, "start to first live point, s": 2.0, "published to drawn, median, ms": 100.0,
+    "published to drawn, p95, ms": 300.0, "web process, MiB": 150.0,
 }  # fmt: skip
 
 

@@ -29,6 +29,25 @@ export function plotly() {
   return loading;
 }
 
+const NAMES = ["--s-line", "--s-line-strong", "--s-muted", "--s-raised", "--s-text", "--tblr-font-sans-serif"];
+/** @type {Map<string | undefined, Record<string, string>>} */
+const themes = new Map();
+
+/**
+ * A colour or font of the theme that is on. Each is asked for once: after a change of the page it would cost the style
+ * of all of it, at every drawing of a live chart.
+ * @param {string} name
+ */
+function colour(name) {
+  const theme = document.documentElement.dataset.bsTheme;
+  let known = themes.get(theme);
+  if (!known) {
+    const style = getComputedStyle(document.documentElement);
+    themes.set(theme, (known = Object.fromEntries(NAMES.map((one) => [one, style.getPropertyValue(one).trim()]))));
+  }
+  return known[name];
+}
+
 /** @typedef {{step: number, kind: string, text: string}} Mark a moment of the run that its charts point out */
 
 /**
@@ -36,8 +55,6 @@ export function plotly() {
  * @param {{log: boolean, x: string, zoom?: [number, number] | null, marks?: Mark[]}} options
  */
 export function layout(options) {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   const axis = { gridcolor: colour("--s-line"), linecolor: colour("--s-line-strong"), zeroline: false, automargin: true, ticks: "" };
   const zoom = options.zoom ?? null;
   return {
