@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import json
@@ -14,8 +15,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from studio.accounts.models import ApiToken, Membership, Project, Role, Team, User
+from studio.core import blobs
 from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, VersionState
 from studio.runs.models import SETTLED, Attempt, Checkpoint, Run, Source, State, Worker
+from studio.tracking.models import Media
 from trainer_core.spec import DataRef, ModelRef, RunSpec
 
 SPOOL_KEY = "5" * 32
@@ -34,6 +37,9 @@ MODEL_PARAMS: list[dict[str, Any]] = [
 DATA_PARAMS: list[dict[str, Any]] = [
     {"name": "batch_size", "kind": "int", "default": 32, "help": "Rows a batch.", "group": "Data", "minimum": 1},
 ]
+GREY_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
 _count = itertools.count(1)
 
 
@@ -171,6 +177,16 @@ def make_attempt(run: Run | None = None, **fields: Any) -> Attempt:
     """An attempt of the run's own fence."""
     run = run or make_run(state=State.RUNNING)
     return Attempt.objects.create(run=run, **{"fence": run.fence, "worker": run.worker, **fields})
+
+
+def make_media(run: Run | None = None, data: bytes = b"", **fields: Any) -> Media:
+    """An image (of one grey pixel where `data` is empty) with its blob."""
+    run = run or make_run(state=State.RUNNING)
+    sha256, size = blobs.put_bytes(data or GREY_PIXEL)
+    values = {"fence": max(run.fence, 1), "seq": run.media.count() + 1, "kind": "image", "key": "samples", "step": 1}
+    values |= {"epoch": 0.0, "logged_at_s": 1.8e9, "position": 0, "mime": "image/png"}
+    values |= {"at_step": fields.get("step", 1), "sha256": sha256, "size_bytes": size}
+    return Media.objects.create(run=run, **{**values, **fields})
 
 
 def make_checkpoint(run: Run | None = None, *, step: int = 100, **fields: Any) -> Checkpoint:

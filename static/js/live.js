@@ -3,7 +3,7 @@
 //
 // To the server: {"op": "sub", "ch": "run:12", "cursor": 512}, {"op": "unsub", "ch"}, {"op": "ping"}
 // From it: {"ch", "t": "m", "c", "frames": [{c, fence, names, steps, epochs, times, values}]}, {"ch", "t": "s", "d"},
-// {"ch", "t": "log", "o", "f", "d"}, {"ch", "op": "reset"}, {"ch", "op": "error", "code"}, {"op": "pong"}
+// {"ch", "t": "log", "o", "f", "d"}, {"ch", "t": "media"} (there are new ones, or may be), {"ch", "op": "reset"}, {"ch", "op": "error", "code"}, {"op": "pong"}
 
 /** @typedef {{ch?: string, op?: string, t?: string, c?: number, d?: any, frames?: any[], o?: number, f?: number, code?: number}} Message */
 /** @typedef {(message: Message) => void} Handler */

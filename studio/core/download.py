@@ -1,4 +1,4 @@
-"""Files as answers: streamed without being read whole, resumable by Range, always a download and never a page."""
+"""Files as answers: streamed without being read whole, resumable by Range; a download or shown, but never a page."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 from django.utils.http import content_disposition_header, parse_etags
 
 CHUNK_BYTES = 256 << 10
+SHOWN_S = 86_400
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
-def stream_file(request: HttpRequest, path: str | Path, filename: str, *, sha256: str = "") -> HttpResponseBase:
+def stream_file(
+    request: HttpRequest, path: str | Path, filename: str, *, sha256: str = "", shown_as: str = ""
+) -> HttpResponseBase:
     """200, 206, 304 or 416 for GET and HEAD; Http404 when the file is gone.
 
     With `sha256` (of the whole file) the answer has it as ETag and as Repr-Digest, by which a client verifies what it
-    put together. The caller has checked the right to read. One system call a 256 KB; memory does not grow with the file.
+    put together. `shown_as` is the type of a content that never changes and that pages may show; it must be one that can
+    hold no program. The caller has checked the right to read. One system call a 256 KB; memory does not grow with the file.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -48,19 +52,19 @@ def stream_file(request: HttpRequest, path: str | Path, filename: str, *, sha256
             response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{status.st_size}"
     if fd >= 0:
         os.close(fd)
-    _describe(response, filename, etag, sha256)
+    _describe(response, filename, etag, sha256, shown_as)
     return response
 
 
-def _describe(response: HttpResponseBase, filename: str, etag: str, sha256: str) -> None:
+def _describe(response: HttpResponseBase, filename: str, etag: str, sha256: str, shown_as: str) -> None:
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
-        "Content-Type": "application/octet-stream",
-        "Content-Disposition": content_disposition_header(True, safe_name(filename)) or "attachment",
+        "Content-Type": shown_as or "application/octet-stream",
+        "Content-Disposition": content_disposition_header(not shown_as, safe_name(filename)) or "attachment",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "private, no-cache",
+        "Cache-Control": f"private, max-age={SHOWN_S}, immutable" if shown_as else "private, no-cache",
     }
     if sha256:
         headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:"

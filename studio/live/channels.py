@@ -28,7 +28,7 @@ def parse(name: str) -> tuple[str, int] | None:
 
 
 def streams_of(kind: str, pk: int) -> list[str]:
-    return [f"run:{pk}:m", f"run:{pk}:s", f"run:{pk}:l"] if kind == "run" else [f"project:{pk}:s"]
+    return [f"run:{pk}:m", f"run:{pk}:s", f"run:{pk}:l", f"run:{pk}:f"] if kind == "run" else [f"project:{pk}:s"]
 
 
 def may_see(user: User, kind: str, pk: int) -> bool:
@@ -64,11 +64,11 @@ def catch_up(kind: str, pk: int, cursor: int) -> tuple[list[dict[str, Any]], int
     run = Run.objects.filter(pk=pk).first()
     if run is None:
         return [], None
-    state = {"t": "s", "d": facts_of(run)}
+    state, media = {"t": "s", "d": facts_of(run)}, {"t": "media"}
     if run.last_seq <= cursor:
-        return [state], None
+        return [state, media], None
     frames = frames_after(pk, cursor, MOST_FRAMES) if run.last_seq - cursor <= MOST_FRAMES else None
     if frames is None:
-        return [state], run.last_seq
+        return [state, media], run.last_seq
     messages = [stored_message(frame) for frame in frames]
-    return [{"t": "m", "c": messages[-1]["c"], "frames": messages}, state], None
+    return [{"t": "m", "c": messages[-1]["c"], "frames": messages}, state, media], None

@@ -193,6 +193,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         frames: list[str] = []
         state: Message | None = None
         changes: dict[Any, Message] = {}
+        has_media = False
         for stream, entry_id, fields in entries:
             if stream.endswith(":m"):
                 seq = int(entry_id.partition("-")[0])
@@ -214,6 +215,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
                         "d": fields["d"],
                     }
                 )
+            elif stream.endswith(":f"):
+                has_media = True
             else:
                 state = json.loads(fields["d"])
                 changes[state.get("run")] = state
@@ -223,6 +226,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self._send_text(text)
         for change in changes.values():
             await self._say({"ch": subscription.name, "t": "s", "d": change})
+        if has_media:
+            await self._say({"ch": subscription.name, "t": "media"})
 
     async def _say(self, message: Message) -> None:
         await self._send_text(json.dumps(message, separators=(",", ":")))

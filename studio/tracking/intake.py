@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from django.db import DataError, IntegrityError, transaction
 
 from studio.runs import lease
 from studio.runs.models import Attempt
+from studio.tracking import media
 from studio.tracking.ingest import check, ingest
 from trainer_core.errors import SpoolError
-from trainer_core.events import EVENT, METRICS, Frame, MetricBlock, Position
+from trainer_core.events import EVENT, MEDIA, METRICS, Frame, MetricBlock, Position
 
 log = logging.getLogger(__name__)
 MOST_COMPLAINTS = 20
@@ -26,13 +28,15 @@ class Intake:
     """Takes an attempt's frames from the position that the database knows.
 
     Points are stored before the event that follows them, so a checkpoint's row never runs ahead of its points; an event
-    and the position behind it are stored in one transaction, so nothing is told twice.
+    and the position behind it are stored in one transaction, so nothing is told twice. `media_folder` is where the files
+    of media lie that frames name.
     """
 
-    def __init__(self, attempt: Attempt, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, attempt: Attempt, on_event: Callable[[Event], None], media_folder: Path | None = None) -> None:
         self._run, self._fence = attempt.run_id, attempt.fence
         self.position = Position(attempt.spool_segment, attempt.spool_offset)
         self._on_event = on_event
+        self._media_folder, self._told_too_much = media_folder, False
         self._complaints = 0
         self._place: tuple[Any, ...] = ()
         self.done: Event | None = None
@@ -55,6 +59,10 @@ class Intake:
                     self._store(blocks, end)
                     blocks = []
                     self._take(event, frame.after)
+            elif frame.type == MEDIA:
+                self._store(blocks, end)
+                blocks = []
+                self._take_media(frame)
             end = frame.after
         self._store(blocks, end)
         if progress is not None:
@@ -121,6 +129,28 @@ class Intake:
             self.complain(error)
             ingest(self._run, self._fence, [], position)
         self.position = max(self.position, position)
+
+    def _take_media(self, frame: Frame) -> None:
+        """Bytes first, then rows and position in one transaction, then the file goes: a kill between changes nothing."""
+        record, folder = None, self._media_folder
+        try:
+            record = media.read_record(frame.payload)
+            media.adopt(self._run, folder, record)
+            with transaction.atomic():
+                media.keep_media(self._run, self._fence, record, frame.after)
+                ingest(self._run, self._fence, [], frame.after)
+            self.progressed += 1
+        except media.TooMuchMedia as error:
+            if not self._told_too_much:
+                self._told_too_much = True
+                lease.note(self._run, self._fence, "notice", str(error), by="worker")
+            ingest(self._run, self._fence, [], frame.after)
+        except BAD_RECORD as error:
+            self.complain(error)
+            ingest(self._run, self._fence, [], frame.after)
+        if record is not None and folder is not None:
+            media.forget_files(folder, record)
+        self.position = max(self.position, frame.after)
 
 
 def clean(text: str) -> str:

@@ -138,3 +138,35 @@ class SystemSample(models.Model):
 
     def __str__(self) -> str:
         return f"sample of run {self.run_id}"
+
+
+class Media(models.Model):
+    """A picture, sound, text or other thing to look at that a run logged; its bytes are a blob.
+
+    `step` is what the code that logged it counts, `at_step` the number of optimizer steps done then, by which it is known
+    what a later attempt did again. The items of one call have the same step and successive positions.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="media", db_index=False)
+    fence = models.PositiveIntegerField()
+    seq = models.BigIntegerField(help_text="number within the run, from 1; the cursor of pages")
+    kind = models.CharField(max_length=12)
+    key = models.TextField()
+    step = models.BigIntegerField()
+    at_step = models.BigIntegerField()
+    epoch = models.FloatField()
+    logged_at_s = models.FloatField(help_text="the trainer's clock, seconds since the epoch")
+    position = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.PositiveIntegerField()
+    mime = models.CharField(max_length=40)
+    caption = models.TextField(blank=True, default="")
+    meta = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["seq"]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="media_seq_unique")]
+        verbose_name_plural = "media"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.seq} of run {self.run_id}"

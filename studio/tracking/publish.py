@@ -34,6 +34,18 @@ def metrics(run_pk: int, fence: int, first_seq: int, blocks: Sequence[MetricBloc
         log.debug("points of run %s were not handed to the stream", run_pk, exc_info=True)
 
 
+def media(run_pk: int, seq: int) -> None:
+    """That there are media up to this number; pages ask for them."""
+    key = f"run:{run_pk}:f"
+    try:
+        pipe = connection().pipeline(transaction=False)
+        pipe.xadd(key, {"c": seq}, maxlen=10, approximate=True)
+        pipe.expire(key, LIVE_S)
+        pipe.execute()
+    except (RedisError, OSError):
+        log.debug("media of run %s were not handed to the stream", run_pk, exc_info=True)
+
+
 def log_text(run_pk: int, fence: int, offset: int, text: str) -> None:
     key = f"run:{run_pk}:l"
     try:

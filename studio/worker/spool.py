@@ -34,7 +34,7 @@ class SpoolReader(Intake):
     """Reads one attempt's spool and output from where the database knows that it stopped."""
 
     def __init__(self, attempt: Attempt, run_dir: Path, on_event: Callable[[Event], None]) -> None:
-        super().__init__(attempt, on_event)
+        super().__init__(attempt, on_event, run_dir / "media")
         self._folder, self.output = run_dir / "spool", run_dir / "output.log"
         self._log_at = attempt.log_bytes
         self._found: tuple[Path, int] | None = None

@@ -210,3 +210,11 @@ def test_tensorboard_has_them_where_its_plugins_look(tmp_path: Path) -> None:
     assert found.Audio("sound")[0].sample_rate == 8000
     text = found.Tensors("matrix/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "| a\\|b | 1 | 2 |" in text
+
+
+def test_what_waits_at_the_end_is_written(tmp_path: Path) -> None:
+    def act(logger: Any) -> None:
+        for i in range(12):
+            logger.log_image("k", torch.rand(3, 500, 500), step=i)
+
+    assert [r["step"] for r in logged(tmp_path, act)] == list(range(12))
