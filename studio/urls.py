@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("studio.registry.urls")),
     path("", include("studio.runs.urls")),
     path("", include("studio.tracking.urls")),
+    path("", include("studio.reports.urls")),
     path("api/v1/", include("studio.api.urls")),
 ]
 handler400 = "studio.core.errors.bad_request"

@@ -228,3 +228,35 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor}"
+
+
+class Activity(models.Model):
+    """What somebody did that others may want to know; only ever added, and told to `people` by notifications.
+
+    `url` is a path of this studio. `kind` is noun.verb, such as `comment.add`.
+    """
+
+    at = models.DateTimeField(db_default=Now())
+    team = models.ForeignKey(Team, models.CASCADE, related_name="activities")
+    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="activities")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=24)
+    title = models.CharField(max_length=200)
+    text = models.CharField(max_length=500, blank=True, default="")
+    url = models.CharField(max_length=300)
+    people = models.JSONField(
+        default=dict, blank=True, help_text="whom it concerns: number of a user -> why, in a word"
+    )
+
+    objects = OfTeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        verbose_name_plural = "activities"
+        indexes = [
+            models.Index(fields=["project", "-at"], name="activity_project_at"),
+            models.Index(fields=["at"], name="activity_at"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

@@ -1,0 +1,63 @@
+"""Forms of comments and reviews."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from studio.accounts.models import User
+from studio.reports.comments import LONGEST
+from studio.reports.models import Comment
+
+LARGEST_STEP = 2**63 - 1
+
+
+def words(label: str, *, rows: int = 3, required: bool = True, **options: Any) -> forms.CharField:
+    widget = forms.Textarea(attrs={"rows": rows})
+    return forms.CharField(label=label, max_length=LONGEST, required=required, widget=widget, **options)
+
+
+class CommentForm(forms.Form):
+    """A comment on a run, or an answer; `comments` are those that may be answered."""
+
+    text = words("Comment", help_text="Markdown. @name tells somebody of the team.")
+    parent = forms.ModelChoiceField(queryset=Comment.objects.none(), required=False, widget=forms.HiddenInput())
+    metric = forms.CharField(max_length=1000, required=False, strip=False, widget=forms.HiddenInput())
+    step = forms.IntegerField(
+        required=False, min_value=-LARGEST_STEP, max_value=LARGEST_STEP, widget=forms.HiddenInput()
+    )
+    checkpoint_step = forms.IntegerField(
+        required=False, min_value=0, max_value=LARGEST_STEP, widget=forms.HiddenInput()
+    )
+
+    def __init__(self, data: Any = None, *, comments: Any = None, initial: Any = None) -> None:
+        super().__init__(data, initial=initial)
+        if comments is not None:
+            self.fields["parent"].queryset = comments  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if bool(given.get("metric")) != (given.get("step") is not None):
+            self.add_error(None, "A point of a chart has a metric and a step; one of the two is missing.")
+        return given
+
+
+class EditForm(forms.Form):
+    text = words("Comment")
+
+
+class AskForm(forms.Form):
+    """`people` are the members of the team who may be asked."""
+
+    reviewer = forms.ModelChoiceField(label="Who should look at it", queryset=User.objects.none(), empty_label=None)
+    note = words("What to look at", rows=2, required=False)
+
+    def __init__(self, data: Any = None, *, people: Any) -> None:
+        super().__init__(data)
+        self.fields["reviewer"].queryset = people  # type: ignore[attr-defined]
+
+
+class AnswerForm(forms.Form):
+    verdict = forms.ChoiceField(choices=[("approve", "Approve"), ("changes", "Ask for changes")])
+    words = words("What you say to it", rows=2, required=False)
