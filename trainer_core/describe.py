@@ -48,7 +48,10 @@ def arguments_of(cls: type) -> list[OptionSpec]:
     hints: dict[str, Any] = {}
     with contextlib.suppress(Exception):
         hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
-    texts = argument_texts(inspect.getdoc(cls) or "") | argument_texts(inspect.getdoc(cls.__init__) or "")  # type: ignore[misc]
+    home = next(c for c in cls.__mro__ if "__init__" in c.__dict__)
+    texts: dict[str, str] = {}
+    for doc in (home.__doc__, cls.__doc__, getattr(home.__init__, "__doc__", None)):  # type: ignore[misc]
+        texts |= argument_texts(inspect.cleandoc(doc or ""))
     found = []
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Field, Schema
 from pydantic import ConfigDict, StringConstraints
@@ -113,13 +113,18 @@ class ModelGiven(Given):
 
 
 class TableGiven(Given):
-    """A dataset from an upload that is complete. Without `target` it waits until somebody chooses one."""
+    """A dataset from an upload that is complete. Without `target` or `options` it waits until somebody chooses."""
 
     project: Id
     name: Name
     upload: str = Field(max_length=36, description="Id of a finished upload.")
+    kind: Literal["table", "images", "text", "arrays"] = Field(
+        "table", description="table: CSV, Parquet or JSON lines; images: a zip; arrays: .npy or .npz."
+    )
     target: str | None = Field(None, max_length=1000, description="The column to predict.")
-    options: dict[str, Any] = Field(default_factory=dict, description="task, uses, split, val_fraction, …")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Of a table: task, uses, split, val_fraction, …; else arguments of its class."
+    )
     note: Note = ""
 
 

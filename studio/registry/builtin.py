@@ -22,6 +22,7 @@ MODEL_NAMES = {
     "ResNet": "ResNet",
     "CharTransformer": "Character transformer",
     "Autoencoder": "Autoencoder",
+    "TextClassifier": "Text classifier",
 }
 DATASETS = {
     "Digits": ("Digits", Dataset.Kind.IMAGES),
@@ -31,7 +32,7 @@ DATASETS = {
     "TinyText": ("Sonnets", Dataset.Kind.TEXT),
 }
 # Data classes that read an uploaded file; they are no datasets by themselves.
-FILE_CLASSES = ("CSVTable", "TextFile")
+FILE_CLASSES = ("CSVTable", "ParquetTable", "JSONLTable", "ImageZip", "ArrayFile", "TextFile", "TextLines")
 
 
 def sync_builtins() -> int:

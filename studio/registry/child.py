@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,6 +19,7 @@ from typing import IO
 import psutil
 
 TIMEOUT_S = 60.0
+TICK_S = 1.0
 MAX_MEMORY_BYTES = 6 << 30
 MAX_FILE_BYTES = 64 << 20
 KEPT_OUTPUT_BYTES = 16 << 10
@@ -32,10 +35,13 @@ class Ended:
     output: str
 
 
-def run_child(module: str, *arguments: str, folder: Path, timeout_s: float = TIMEOUT_S) -> Ended:
+def run_child(
+    module: str, *arguments: str, folder: Path, timeout_s: float = TIMEOUT_S, tick: Callable[[], None] | None = None
+) -> Ended:
     """Run `python -m module arguments` in `folder` and wait; afterwards nothing that it started is alive.
 
     The child is killed with its process group, and with whatever left the group but kept the environment's mark.
+    `tick` is called about once a second meanwhile.
     """
     mark = secrets.token_hex(16)
     process = subprocess.Popen(
@@ -53,12 +59,25 @@ def run_child(module: str, *arguments: str, folder: Path, timeout_s: float = TIM
     output = _Output(process.stdout)
     timed_out = False
     try:
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        timed_out = True
+        timed_out = not _ended(process, timeout_s, tick)
     finally:
         _kill(process, mark)
     return Ended(process.returncode, timed_out, output.text())
+
+
+def _ended(process: subprocess.Popen[bytes], timeout_s: float, tick: Callable[[], None] | None) -> bool:
+    """Wait; False if it goes on after `timeout_s`."""
+    end = time.monotonic() + timeout_s
+    while True:
+        left = end - time.monotonic()
+        try:
+            process.wait(max(0.0, left) if tick is None else max(0.0, min(left, TICK_S)))
+            return True
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                return False
+            if tick is not None:
+                tick()
 
 
 def _environment(folder: Path, mark: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from trainer_core.spec import MAX_SEED, canonical_json
 
 Task = Literal["classification", "regression"]
 Use = Literal["number", "category", "ignore"]
-Split = Literal["shuffled", "stratified"]
+Split = Literal["shuffled", "stratified", "grouped", "time"]
 
 MAX_CLASSES = 100
 FEW_VALUES = 20
@@ -25,12 +25,16 @@ _TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "specie
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """`uses` says for each column but the target whether the model sees it as number, category or not at all."""
+    """`uses` says for each column but the target whether the model sees it as number, category or not at all.
+
+    `split_by` is the column whose equal values stay together (grouped), or whose order decides (time).
+    """
 
     target: str
     task: Task
     uses: Mapping[str, Use] = field(default_factory=dict)
     split: Split = "shuffled"
+    split_by: str = ""
     val_fraction: float = 0.2
     test_fraction: float = 0.0
     seed: int = 0
@@ -83,6 +87,8 @@ def problems(schema: dict[str, Any], choices: Choices) -> dict[str, str]:
         found["drop_missing_target"] = f"{count} no value in “{choices.target}”. Tick this to leave them out."
     if choices.split == "stratified" and "target" not in found and (text := _stratified_problem(target, choices)):
         found["split"] = text
+    if choices.split in ("grouped", "time") and (text := _split_by_problem(columns, choices)):
+        found["split_by"] = text
     for name, use in choices.uses.items():
         if name not in columns:
             found["uses"] = f"There is no column “{name}”."
@@ -111,7 +117,7 @@ def choose(version: DatasetVersion, choices: Choices) -> dict[str, str]:
         args=args,
         info=info,
         sha256=digest,
-        params=data_params("CSVTable"),
+        params=data_params(version.ref),
         reason="",
     )
     return {}
@@ -126,6 +132,7 @@ def summary(schema: dict[str, Any], choices: Choices) -> dict[str, Any]:
         "features": len(choices.features),
         "classes": target["distinct"] if choices.task == "classification" else None,
         "rows": dict(zip(("train", "val", "test"), split_counts(schema, choices), strict=True)),
+        "rows_are_exact": choices.split != "grouped",
     }
 
 
@@ -135,8 +142,13 @@ def split_counts(schema: dict[str, Any], choices: Choices) -> tuple[int, int, in
     groups = [schema["rows"] - target["missing"]]
     if choices.split == "stratified" and "classes" in target:
         groups = [count for _, count in target["classes"]["counts"]]
-    val = sum(round(n * choices.val_fraction) for n in groups)
-    test = sum(min(round(n * choices.test_fraction), n - round(n * choices.val_fraction)) for n in groups)
+    return counts_of(groups, choices.val_fraction, choices.test_fraction)
+
+
+def counts_of(groups: list[int], val_fraction: float, test_fraction: float) -> tuple[int, int, int]:
+    """How the engine parts groups of these sizes, each in the same shares."""
+    val = sum(round(n * val_fraction) for n in groups)
+    test = sum(min(round(n * test_fraction), n - round(n * val_fraction)) for n in groups)
     return sum(groups) - val - test, val, test
 
 
@@ -151,6 +163,8 @@ def csv_args(schema: dict[str, Any], choices: Choices) -> dict[str, Any]:
         "val_fraction": choices.val_fraction,
         "test_fraction": choices.test_fraction,
         "stratify": choices.split == "stratified",
+        "group_by": choices.split_by if choices.split == "grouped" else None,
+        "order_by": choices.split_by if choices.split == "time" else None,
         "split_seed": choices.seed,
         "delimiter": schema["delimiter"],
         "encoding": schema["encoding"],
@@ -218,6 +232,20 @@ def _stratified_problem(target: Mapping[str, Any], choices: Choices) -> str:
         if classes["singles"] > 1:
             which = f"{classes['singles']} classes have one row only, such as “{classes['single']}”"
         return f"{which}, which cannot be in both parts. Choose shuffled, or add rows of it."
+    return ""
+
+
+def _split_by_problem(columns: Mapping[str, Mapping[str, Any]], choices: Choices) -> str:
+    column = columns.get(choices.split_by)
+    if column is None:
+        return "Choose the column to split by."
+    name = f"“{choices.split_by}”"
+    if choices.split_by == choices.target:
+        return f"{name} is the target; choose the column of the group or the time."
+    if choices.split == "grouped" and column["distinct"] < 2 + (choices.test_fraction > 0):
+        return f"{name} has too few different values: each part needs a group of its own."
+    if choices.split == "time" and not (column.get("sorts") or ("mean" in column and column["type"] != "constant")):
+        return f"{name} holds neither numbers nor dates like 2026-11-27 14:30, so rows cannot be put in order by it."
     return ""
 
 

@@ -6,8 +6,11 @@ from typing import Any
 
 from django import forms
 
+from studio.core.option_fields import UNSET, option_field
+from studio.registry.arguments import argument_specs, arguments
 from studio.registry.choices import Choices, problems, suggest
 from studio.registry.errors import RegistryError
+from studio.registry.models import DatasetVersion
 from studio.registry.publish import MAX_CODE_BYTES
 
 USES = [("number", "Number"), ("category", "Category"), ("ignore", "Leave out")]
@@ -96,6 +99,11 @@ class TableForm(NamedForm):
     )
     field_order = ["name", "file", "upload", "text", "note"]
 
+    def __init__(self, *args: Any, pasted: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not pasted:  # images and arrays have no text
+            del self.fields["text"]
+
     def clean(self) -> dict[str, Any]:
         """`source` is what the domain function takes: upload id, or bytes with a filename."""
         data = super().clean() or {}
@@ -109,8 +117,35 @@ class TableForm(NamedForm):
         elif text.strip():
             data["source"] = {"data": text.replace("\r\n", "\n").encode("utf-8", "replace")}
         elif not self.errors:
-            self.add_error("file", "Choose a file, or paste its text.")
+            self.add_error("file", "Choose a file, or paste its text." if "text" in self.fields else "Choose a file.")
         return data
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """Decisions that are made before anybody has looked into the file."""
+        return {}
+
+
+class TextForm(TableForm):
+    task = forms.ChoiceField(
+        label="What a model learns from it",
+        required=False,
+        choices=[
+            ("", "As the lines suggest"),
+            ("language", "To write the next character"),
+            ("classification", "To tell labelled lines apart"),
+        ],
+        help_text="A labelled line is label, tab, text; or text, tab, label; or __label__name and the text.",
+    )
+    field_order = ["name", "file", "upload", "text", "task", "note"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["text"].widget.attrs["placeholder"] = "Shall I compare thee to a summer's day? …"
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        return {"task": self.cleaned_data["task"]} if self.cleaned_data.get("task") else {}
 
 
 class ChoicesForm(forms.Form):
@@ -129,7 +164,18 @@ class ChoicesForm(forms.Form):
     split = forms.ChoiceField(
         label="Split",
         required=False,
-        choices=[AUTO, ("shuffled", "Shuffled"), ("stratified", "Stratified: each class spread evenly")],
+        choices=[
+            AUTO,
+            ("shuffled", "Shuffled"),
+            ("stratified", "Stratified: each class spread evenly"),
+            ("grouped", "Grouped: equal values of a column stay together"),
+            ("time", "By time: the latest rows are kept back"),
+        ],
+    )
+    split_by = forms.ChoiceField(
+        label="Column to split by",
+        required=False,
+        help_text="Only for grouped (a person, a site, …) and by time (a date or number).",
     )
     val_fraction = forms.FloatField(
         label="Validation share",
@@ -153,6 +199,9 @@ class ChoicesForm(forms.Form):
         target = self.fields["target"]
         assert isinstance(target, forms.ChoiceField)
         target.choices = [(c["name"], c["name"]) for c in self.columns]
+        split_by = self.fields["split_by"]
+        assert isinstance(split_by, forms.ChoiceField)
+        split_by.choices = [("", "none"), *((c["name"], c["name"]) for c in self.columns)]
         defaults = suggest(schema).uses
         for number, column in enumerate(self.columns):
             name = column["name"]
@@ -171,7 +220,7 @@ class ChoicesForm(forms.Form):
         wanted = {
             name: data[name] for name in ("target", "val_fraction", "test_fraction", "seed", "drop_missing_target")
         }
-        wanted |= {name: data[name] for name in ("task", "split") if data[name]}
+        wanted |= {name: data[name] for name in ("task", "split", "split_by") if data[name]}
         choices = suggest(self.schema, {**wanted, "uses": uses})
         for field, text in problems(self.schema, choices).items():
             self.add_error(self._field_of(field), text)
@@ -192,6 +241,30 @@ class ChoicesForm(forms.Form):
             name = problem.removeprefix("use:")
             return next(f"use_{n}" for n, c in enumerate(self.columns) if c["name"] == name)
         return problem if problem in self.fields else None
+
+
+class ArgumentsForm(forms.Form):
+    """What somebody decides about images, arrays or labelled lines; its fields follow what the look suggested."""
+
+    def __init__(self, data: Any = None, *, version: DatasetVersion) -> None:
+        self.version = version
+        super().__init__(data)
+        for name, spec in argument_specs(version).items():
+            self.fields[name] = option_field(spec, initial=spec.default)
+
+    def clean(self) -> dict[str, Any]:
+        """`given` holds the values that were set."""
+        data = super().clean() or {}
+        if self.errors:
+            return data
+        data["given"] = {name: value for name, value in data.items() if value is not UNSET}
+        for name, text in arguments(self.version, data["given"])[1].items():
+            self.add_error(name if name in self.fields else None, text)
+        return data
+
+    @property
+    def checked(self) -> dict[str, Any]:
+        return self.cleaned_data["given"]
 
 
 class ClassForm(forms.Form):

@@ -95,6 +95,7 @@ class Dataset(Entry):
         TABLE = "table"
         IMAGES = "images"
         TEXT = "text"
+        ARRAYS = "arrays"
         CODE = "code"
 
     project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="datasets")

@@ -1,8 +1,13 @@
-"""The job that looks into an uploaded dataset: adopts the file, reads it once, and says what is in it or what is wrong."""
+"""The job that looks into an uploaded dataset: reads the file once, and says what is in it or what is wrong.
+
+A file becomes a blob only when it was found to be a dataset; of one that is refused nothing is kept.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -10,18 +15,22 @@ from typing import Any
 from django.db import transaction
 
 from studio.core import blobs
+from studio.registry.arguments import fix_arguments
 from studio.registry.builtin import data_params
+from studio.registry.child import run_child
 from studio.registry.choices import choose, suggest
 from studio.registry.inspect import inspect_code
-from studio.registry.models import DatasetVersion, Upload, Version, VersionState
+from studio.registry.models import Dataset, DatasetVersion, Upload, Version, VersionState
 from studio.registry.tables.inspection import inspect_csv
 from studio.registry.tables.reading import TableError
-from studio.registry.texts import inspect_text
 from studio.registry.uploads import UploadError, adopt_upload, drop_upload
+from studio.registry.uploads import path_of as path_of_upload
 from studio.registry.versions import begin_inspection, settle, touch
 from trainer_core.spec import canonical_json
 
 PROGRESS_EVERY_S = 1.0
+LOOK_TIMEOUT_S = 900.0
+MAX_ANSWER_BYTES = 32 << 20
 
 
 def inspect_dataset_version(version_id: int) -> None:
@@ -33,36 +42,71 @@ def inspect_dataset_version(version_id: int) -> None:
         inspect_code(version)
         return
     try:
-        path = _blob_of(version)
-        if version.ref == "TextFile":
-            _inspect_text(version, path)
+        path = _file_of(version)
+        if version.dataset.kind == Dataset.Kind.TABLE and not _is_records(path, version.info.get("filename", "")):
+            _inspect_csv(version, path)
         else:
-            _inspect_table(version, path)
+            _inspect_in_child(version, path)
     except TableError as error:
-        info = {**version.info, "line": error.line, "hint": error.hint}
-        settle(version, VersionState.REJECTED, reason=error.text, info=info)
+        _refuse(version, error.text, line=error.line, hint=error.hint)
     except UploadError as error:
-        settle(version, VersionState.REJECTED, reason=error.text)
+        _refuse(version, error.text)
 
 
-def _blob_of(version: DatasetVersion) -> Path:
-    """The file of the version; an upload becomes a blob first, and is dropped once the version names the blob."""
-    upload = Upload.objects.filter(pk=version.info["upload"]).first() if version.info.get("upload") else None
+def _file_of(version: DatasetVersion) -> Path:
+    """The blob of a version that has one, else its upload."""
+    if "path" in version.blobs:
+        path = blobs.path_of(version.blobs["path"])
+        if not path.is_file():
+            raise UploadError("The file of this version is gone from the studio's disk. Upload it again.")
+        return path
+    upload = _upload_of(version)
+    if upload is None or not path_of_upload(upload).is_file():
+        raise UploadError("The uploaded file is gone. Upload it again.")
+    if upload.received_bytes != upload.size_bytes:
+        raise UploadError(f"{upload.received_bytes:,} of {upload.size_bytes:,} bytes have arrived.")
+    return path_of_upload(upload)
+
+
+def _upload_of(version: DatasetVersion) -> Upload | None:
+    given = version.info.get("upload")
+    return Upload.objects.filter(pk=given).first() if given else None
+
+
+def _keep(version: DatasetVersion) -> None:
+    """Make the file a blob that the version names; the upload goes once it does."""
+    upload = _upload_of(version)
     if "path" not in version.blobs:
         if upload is None:
             raise UploadError("The uploaded file is gone. Upload it again.")
         digest, size = adopt_upload(upload)
         version.blobs, version.sha256, version.size_bytes = {"path": digest}, digest, size
-        version.save(update_fields=["blobs", "sha256", "size_bytes"])
+        version.info.pop("upload", None)
+        version.save(update_fields=["blobs", "sha256", "size_bytes", "info"])
     if upload is not None:
         drop_upload(upload)
-    path = blobs.path_of(version.blobs["path"])
-    if not path.is_file():
-        raise UploadError("The file of this version is gone from the studio's disk. Upload it again.")
-    return path
 
 
-def _inspect_table(version: DatasetVersion, path: Path) -> None:
+def _refuse(version: DatasetVersion, reason: str, *, line: int | None = None, hint: str = "") -> None:
+    upload = _upload_of(version)
+    info = {**version.info, "line": line, "hint": hint}
+    info.pop("upload", None)
+    settle(version, VersionState.REJECTED, reason=reason, info=info)
+    if upload is not None:
+        drop_upload(upload)
+
+
+def _is_records(path: Path, filename: str) -> bool:
+    """Parquet, or JSON objects; anything else is read as CSV, which says what it is if it is none."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    return head.startswith(b"PAR1") or (
+        filename.lower().endswith((".jsonl", ".ndjson", ".json"))
+        or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    )
+
+
+def _inspect_csv(version: DatasetVersion, path: Path) -> None:
     told = time.monotonic()
 
     def progress(read_bytes: int) -> None:
@@ -72,13 +116,58 @@ def _inspect_table(version: DatasetVersion, path: Path) -> None:
             touch(version, progress=round(read_bytes / max(version.size_bytes, 1), 3))
 
     table = inspect_csv(path, progress=progress)
-    schema = table.schema()
-    with transaction.atomic():  # a table that came with its choices is never seen to wait for them
+    _keep(version)
+    _offer(version, "CSVTable", table.schema(), {"rows": table.preview})
+
+
+def _inspect_in_child(version: DatasetVersion, path: Path) -> None:
+    answer = _look(version, path)
+    _keep(version)
+    schema = answer["schema"]
+    if answer["ref"] == "TextFile":
+        _accept_text(version, answer)
+        return
+    if "columns" not in schema:
+        schema |= {"args": answer["args"], "choices": answer["choices"], "labels": answer["labels"]}
+    _offer(version, answer["ref"], schema, answer["preview"])
+
+
+def _look(version: DatasetVersion, path: Path) -> dict[str, Any]:
+    """What the child found; TableError for what it refused, or did not survive."""
+    with tempfile.TemporaryDirectory(prefix="studio-look-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        order = {"path": str(path), "kind": version.dataset.kind, "wanted": version.info.get("wanted") or {}}
+        (folder / "order.json").write_text(json.dumps(order | {"progress": str(folder / "progress")}))
+
+        def tick() -> None:
+            if (folder / "progress").is_file():
+                touch(version, progress=float((folder / "progress").read_text()))
+            else:
+                touch(version)
+
+        arguments = (str(folder / "order.json"), str(folder / "answer.json"))
+        ended = run_child("studio.registry.look", *arguments, folder=folder, timeout_s=LOOK_TIMEOUT_S, tick=tick)
+        out = folder / "answer.json"
+        if not out.is_file() or out.stat().st_size > MAX_ANSWER_BYTES:
+            raise TableError(
+                f"Reading the file did not end within {LOOK_TIMEOUT_S / 60:.0f} minutes."
+                if ended.timed_out
+                else "Reading the file took too much memory, or crashed the reader: it is damaged, or made to do so."
+            )
+        answer = json.loads(out.read_text(encoding="utf-8"))
+    if error := answer.get("error"):
+        raise TableError(error["text"], line=error["line"], hint=error["hint"])
+    return answer
+
+
+def _offer(version: DatasetVersion, ref: str, schema: dict[str, Any], preview: dict[str, Any]) -> None:
+    with transaction.atomic():  # one that came with its choices is never seen to wait for them
         settle(
             version,
             VersionState.CHOOSING,
+            ref=ref,
             schema=schema,
-            preview={"rows": table.preview},
+            preview=preview,
             info={**version.info, "progress": 1},
         )
         _choose_as_wanted(version, schema)
@@ -89,7 +178,10 @@ def _choose_as_wanted(version: DatasetVersion, schema: dict[str, Any]) -> None:
     wanted = version.info.get("wanted") or {}
     if version.state == VersionState.CHOOSING and wanted:
         try:
-            found = choose(version, suggest(schema, wanted))
+            if "columns" in schema:
+                found = choose(version, suggest(schema, wanted))
+            else:
+                found = fix_arguments(version, {k: v for k, v in wanted.items() if k in schema["args"]})
         except ValueError as error:
             found = {"wanted": f"{error}."}
         if found:
@@ -98,24 +190,18 @@ def _choose_as_wanted(version: DatasetVersion, schema: dict[str, Any]) -> None:
             )
 
 
-def _inspect_text(version: DatasetVersion, path: Path) -> None:
-    text = inspect_text(path)
-    args = {"encoding": text.encoding}
+def _accept_text(version: DatasetVersion, answer: dict[str, Any]) -> None:
+    args, schema = answer["args"], answer["schema"]
     digest = hashlib.sha256(canonical_json({"args": args, "blobs": version.blobs}).encode()).hexdigest()
-    info = {
-        **version.info,
-        "task": "language",
-        "input": "text",
-        "characters": text.characters,
-        "classes": len(text.counts),
-    }
+    info = {**version.info, "task": "language", "input": "text", "characters": schema["characters"]}
     settle(
         version,
         VersionState.READY,
+        ref="TextFile",
         args=args,
         sha256=digest,
         params=data_params("TextFile"),
-        schema=text.schema(),
-        preview={"text": text.preview},
-        info=info,
+        schema=schema,
+        preview=answer["preview"],
+        info={**info, "classes": schema["distinct"]},
     )

@@ -1,11 +1,10 @@
-"""Making models and datasets: from code, an installed package, a table or a text; each gives a version to inspect."""
+"""Making models and datasets from code or an installed package; each gives a version to inspect."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -14,10 +13,9 @@ from django.utils import timezone
 from studio.accounts.access import may_run_code
 from studio.accounts.audit import record
 from studio.accounts.models import Project, User
-from studio.core import blobs
 from studio.core.download import safe_name
 from studio.registry.errors import CodeRightMissing, RegistryError
-from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, Upload, Version, VersionState
+from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, Version, VersionState
 from studio.registry.versions import add_version, inspect_again, queue_inspection, settle
 
 MAX_NAME_CHARS = 80
@@ -44,7 +42,7 @@ def create_model_from_package(*, project: Project, user: User, name: str, path: 
     path = checked_package_path(path)
     digest = hashlib.sha256(f"package {path}".encode()).hexdigest()
     with transaction.atomic():
-        model = _entry(Model, project, user, name)
+        model = entry_named(Model, project, user, name)
         if known := model.versions.filter(source=Version.Source.PACKAGE, ref=path).first():
             return _known(known)
         version: ModelVersion = add_version(
@@ -52,46 +50,6 @@ def create_model_from_package(*, project: Project, user: User, name: str, path: 
         )
         record(user, "model.register", version, path=path)
     return version
-
-
-def create_dataset_from_csv(
-    *,
-    project: Project,
-    user: User,
-    name: str,
-    upload: Upload | None = None,
-    data: bytes | None = None,
-    path: Path | None = None,
-    filename: str = "",
-    wanted: dict[str, Any] | None = None,
-    note: str = "",
-) -> DatasetVersion:
-    """A table from one of an upload, bytes or a file of the server. It waits for `choose`, unless `wanted` says it all.
-
-    `wanted` holds the fields of `choices.Choices` (at least `target`); if they do not do, the version waits with why.
-    """
-    given = {"upload": upload, "data": data, "path": path}
-    return _create_from_file(
-        Dataset.Kind.TABLE, "CSVTable", project, user, name, given, filename or "table.csv", wanted or {}, note
-    )
-
-
-def create_dataset_from_text(
-    *,
-    project: Project,
-    user: User,
-    name: str,
-    upload: Upload | None = None,
-    data: bytes | None = None,
-    path: Path | None = None,
-    filename: str = "",
-    note: str = "",
-) -> DatasetVersion:
-    """A text for language models, from one of an upload, bytes or a file of the server."""
-    given = {"upload": upload, "data": data, "path": path}
-    return _create_from_file(
-        Dataset.Kind.TEXT, "TextFile", project, user, name, given, filename or "text.txt", {}, note
-    )
 
 
 def create_dataset_from_code(
@@ -119,9 +77,12 @@ def choose_class(*, version: ModelVersion | DatasetVersion, user: User, class_na
 
 
 def version_with_other_choices(*, version: DatasetVersion, user: User) -> DatasetVersion:
-    """The next version of a table from the same file, which waits for choices; it begins with the old ones."""
-    if not version.schema.get("columns") or version.state == VersionState.REJECTED:
-        raise RegistryError("Only a table has a target and columns to choose.")
+    """The next version of the same file, which waits for choices; it begins with the old ones."""
+    if not {"columns", "args"} & {*version.schema} or version.state == VersionState.REJECTED:
+        raise RegistryError("Only a table, images, arrays and labelled lines have a target to choose.")
+    schema = version.schema
+    if "args" in schema:
+        schema = {**schema, "args": {**schema["args"], **version.args}}
     made: DatasetVersion = add_version(
         version.dataset,
         source=version.source,
@@ -130,7 +91,7 @@ def version_with_other_choices(*, version: DatasetVersion, user: User) -> Datase
         blobs=version.blobs,
         sha256=version.blobs["path"],
         size_bytes=version.size_bytes,
-        schema=version.schema,
+        schema=schema,
         preview=version.preview,
         info={k: version.info[k] for k in ("filename", "choices") if k in version.info},
         created_by=user,
@@ -193,7 +154,7 @@ def _register_code(
     code, digest = checked_code(code)
     wanted = {"class": _checked_class(class_name)} if class_name else {}
     with transaction.atomic():
-        entry = _entry(entries, project, user, name, **fields)
+        entry = entry_named(entries, project, user, name, **fields)
         for known in entry.versions.filter(source=Version.Source.FILE, sha256=digest).order_by("number"):
             if not class_name or class_name == known.ref:
                 return _known(known)
@@ -211,54 +172,7 @@ def _register_code(
     return version
 
 
-def _create_from_file(
-    kind: Dataset.Kind,
-    ref: str,
-    project: Project,
-    user: User,
-    name: str,
-    given: dict[str, Any],
-    filename: str,
-    wanted: dict[str, Any],
-    note: str,
-) -> DatasetVersion:
-    source = {k: v for k, v in given.items() if v is not None}
-    if len(source) != 1:
-        raise RegistryError("Choose a file.", field="file")
-    info: dict[str, Any] = {"wanted": wanted}
-    blob, size = "", 0
-    if upload := source.get("upload"):
-        if upload.project_id != project.pk or upload.user_id != user.pk or upload.finished_at is None:
-            raise RegistryError("The upload is not finished, or not yours. Choose the file again.", field="file")
-        info |= {"filename": upload.filename, "upload": str(upload.pk)}
-        size = upload.size_bytes
-    else:
-        if source.get("data") == b"":
-            raise RegistryError("The file is empty: it has 0 bytes.", field="file")
-        info |= {"filename": safe_name(filename)}
-        blob, size = blobs.put_bytes(source["data"]) if "data" in source else blobs.put_file(source["path"], link=False)
-    with transaction.atomic():
-        dataset = _entry(Dataset, project, user, name, kind=kind)
-        if blob:
-            for known in dataset.versions.filter(ref=ref, blobs__path=blob).exclude(state=VersionState.REJECTED):
-                if known.info.get("wanted", {}) == wanted:
-                    return known
-        version: DatasetVersion = add_version(
-            dataset,
-            source=Version.Source.ZOO,
-            ref=ref,
-            blobs={"path": blob} if blob else {},
-            sha256=blob,
-            size_bytes=size,
-            note=note,
-            info=info,
-            created_by=user,
-        )
-        record(user, "dataset.register", version, filename=info["filename"], size_bytes=size)
-    return version
-
-
-def _entry(entries: type[Any], project: Project, user: User, name: str, **fields: Any) -> Any:
+def entry_named(entries: type[Any], project: Project, user: User, name: str, **fields: Any) -> Any:
     """The project's model or dataset of that name, made if there is none."""
     name = clean_name(name)
     found = entries.objects.filter(project=project, name=name).first()

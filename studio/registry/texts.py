@@ -38,16 +38,17 @@ class Text:
         }
 
 
-def inspect_text(path: str | Path) -> Text:
+def inspect_text(path: str | Path, *, min_chars: int | None = None) -> Text:
     """Read the whole file in pieces of 1 MB; TableError, in words, if it cannot be used."""
+    least = MIN_CHARS if min_chars is None else min_chars
     encoding, notices = encoding_of(read_head(path))
     try:
-        return _read(path, encoding, notices)
+        return _read(path, encoding, notices, least)
     except _NotDecodedError as error:
-        return _read(path, "latin-1", (latin_1_notice(error.line),))
+        return _read(path, "latin-1", (latin_1_notice(error.line),), least)
 
 
-def _read(path: str | Path, encoding: str, notices: tuple[str, ...]) -> Text:
+def _read(path: str | Path, encoding: str, notices: tuple[str, ...], least: int) -> Text:
     decoder = codecs.getincrementaldecoder(encoding)()
     counts: Counter[str] = Counter()
     characters, preview = 0, ""
@@ -68,8 +69,8 @@ def _read(path: str | Path, encoding: str, notices: tuple[str, ...]) -> Text:
                 raise TableError(f"The text has more than {MAX_CHARS:,} characters, which is more than is read.")
             if not data:
                 break
-    if characters < MIN_CHARS:
-        hint = f"At least {MIN_CHARS:,} are needed, and a million is better."
+    if characters < least:
+        hint = f"At least {least:,} are needed, and a million is better."
         raise TableError(f"The text has {characters:,} characters only.", hint=hint)
     return Text(encoding, characters, counts["\n"] + 1, counts, preview, notices)
 

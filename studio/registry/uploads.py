@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -56,6 +56,19 @@ def begin_upload(*, project: Project, user: User, filename: str, size_bytes: int
     upload = Upload(project=project, user=user, filename=safe_name(filename), size_bytes=size_bytes, sha256=sha256)
     os.close(os.open(path_of(upload), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     upload.save(force_insert=True)
+    return upload
+
+
+def keep_bytes(*, project: Project, user: User, filename: str, chunks: Iterable[bytes], size_bytes: int) -> Upload:
+    """A finished upload of bytes that are here already; UploadError as for `begin_upload`."""
+    upload = begin_upload(project=project, user=user, filename=filename, size_bytes=size_bytes)
+    try:
+        offset = 0
+        for chunk in chunks:
+            offset = receive_chunk(upload, offset=offset, data=chunk)
+    except BaseException:
+        drop_upload(upload)
+        raise
     return upload
 
 

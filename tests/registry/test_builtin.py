@@ -50,7 +50,8 @@ def test_each_has_words_options_and_a_partner(db: None) -> None:
     sync_builtins()
     models, datasets = list(ModelVersion.objects.all()), list(DatasetVersion.objects.all())
     pairs = {(m.ref, d.ref) for m in models for d in datasets if compatibility(m, d)[0]}
-    assert {m for m, _ in pairs} == set(MODEL_NAMES)
+    alone = {"TextClassifier"}  # labelled lines are for people to bring
+    assert {m for m, _ in pairs} == set(MODEL_NAMES) - alone
     assert {d for _, d in pairs} == set(DATASETS)
     assert ("TabularMLP", "Wine") in pairs
     assert ("TabularMLP", "Digits") not in pairs

@@ -166,3 +166,28 @@ def test_choices_survive_being_kept(tmp_path: Path) -> None:
     guess = suggest(found, {"target": "petal", "seed": 7})
     assert suggest(found, guess.to_dict()) == guess
     assert isinstance(guess, Choices)
+
+
+GROUPED = "who,when,x,y\n" + "".join(f"p{n // 5},2026-01-{1 + n % 28:02},{n},{n % 2}\n" for n in range(60))
+
+
+@pytest.mark.parametrize(
+    ("split", "split_by", "field", "words"),
+    [
+        ("grouped", "", "split_by", "Choose the column"),
+        ("grouped", "y", "split_by", "is the target"),
+        ("grouped", "who", None, ""),
+        ("time", "when", None, ""),
+        ("time", "x", None, ""),
+        ("time", "who", "split_by", "neither numbers nor dates"),
+    ],
+)
+def test_a_column_to_split_by_has_to_do(
+    tmp_path: Path, split: str, split_by: str, field: str | None, words: str
+) -> None:
+    found = schema(tmp_path, GROUPED)
+    choices = suggest(found, {"target": "y", "split": split, "split_by": split_by})
+    said = problems(found, choices)
+    assert list(said) == ([field] if field else [])
+    assert words in said.get(field or "", "")
+    assert summary(found, choices)["rows_are_exact"] is (split == "time")

@@ -16,6 +16,7 @@ from studio.accounts.models import AuditEntry, Membership
 from studio.core import blobs
 from studio.registry import versions
 from studio.registry.errors import CodeRightMissing, RegistryError
+from studio.registry.files import create_dataset_from_csv, create_dataset_from_text
 from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, Upload, VersionState
 from studio.registry.publish import (
     MAX_CODE_BYTES,
@@ -23,8 +24,6 @@ from studio.registry.publish import (
     choose_class,
     clean_name,
     create_dataset_from_code,
-    create_dataset_from_csv,
-    create_dataset_from_text,
     create_model_from_code,
     create_model_from_package,
 )
@@ -200,6 +199,9 @@ def test_one_of_several_classes_is_chosen(people: People, control: ControlQueue)
 def test_bytes_become_a_blob_and_a_table_that_waits(people: People, control: ControlQueue) -> None:
     version = table(people)
     assert (version.ref, version.state, version.size_bytes) == ("CSVTable", "inspecting", len(CSV))
+    control.work()
+    version.refresh_from_db()
+    assert version.state == "choosing"
     assert blobs.path_of(version.blobs["path"]).read_bytes() == CSV
     assert version.info["filename"] == "flowers.csv"
 

@@ -30,7 +30,7 @@ def test_the_choices_are_made_in_the_transaction_that_tells_of_the_columns(
         return choose(*args)
 
     monkeypatch.setattr(preview, "choose", choosing)
-    preview._inspect_table(version, path)
+    preview._inspect_csv(version, path)
     assert together == [True]
     found = DatasetVersion.objects.get(pk=version.pk)
     assert found.state == VersionState.READY, found.reason

@@ -11,6 +11,7 @@ MODELS = {
     "ResNet": "trainer_core.zoo.images",
     "CharTransformer": "trainer_core.zoo.characters",
     "Autoencoder": "trainer_core.zoo.autoencoder",
+    "TextClassifier": "trainer_core.zoo.sentences",
 }
 DATA = {
     "Digits": "trainer_core.zoo.tables",
@@ -19,7 +20,12 @@ DATA = {
     "Wine": "trainer_core.zoo.tables",
     "TinyText": "trainer_core.zoo.texts",
     "CSVTable": "trainer_core.zoo.tables",
+    "ParquetTable": "trainer_core.zoo.columnar",
+    "JSONLTable": "trainer_core.zoo.columnar",
+    "ArrayFile": "trainer_core.zoo.arrays",
+    "ImageZip": "trainer_core.zoo.pictures",
     "TextFile": "trainer_core.zoo.texts",
+    "TextLines": "trainer_core.zoo.lines",
 }
 __all__ = [*MODELS, *DATA]
 

@@ -13,8 +13,11 @@ from trainer_core.module import LightningModule
 from trainer_core.zoo.facts import facts_of
 
 
-class _Layer(nn.Module):
-    """Causal self-attention and a feed-forward part, each after a norm, each beside a shortcut. (B, T, C) → same."""
+class Layer(nn.Module):
+    """Self-attention and a feed-forward part, each after a norm, each beside a shortcut. (B, T, C) → same.
+
+    Causal, unless `seen` (B, 1, 1, T) says which places may be looked at.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -25,11 +28,12 @@ class _Layer(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width), nn.Dropout(dropout)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         b, t, c = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=self.dropout if self.training else 0.0)
-        x = x + self.mix(seen.transpose(1, 2).reshape(b, t, c))
+        dropout = self.dropout if self.training else 0.0
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=seen is None, dropout_p=dropout)
+        x = x + self.mix(found.transpose(1, 2).reshape(b, t, c))
         return x + self.feed(self.norm2(x))
 
 
@@ -73,7 +77,7 @@ class CharTransformer(LightningModule):
             {
                 "token": nn.Embedding(facts.vocabulary, h.width),
                 "place": nn.Embedding(facts.block_size, h.width),
-                "layers": nn.Sequential(*(_Layer(h.width, h.heads, h.dropout) for _ in range(h.depth))),
+                "layers": nn.Sequential(*(Layer(h.width, h.heads, h.dropout) for _ in range(h.depth))),
                 "norm": nn.LayerNorm(h.width),
                 "head": nn.Linear(h.width, facts.vocabulary, bias=False),
             }

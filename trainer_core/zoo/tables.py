@@ -7,18 +7,19 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
-from trainer_core.datamodule import LightningDataModule
 from trainer_core.describe import Range
 from trainer_core.errors import MisconfigurationException
+from trainer_core.zoo.examples import PARTS, Examples
 from trainer_core.zoo.facts import Facts
 from trainer_core.zoo.preprocess import Preprocess, guess_kind, is_missing, read_table, split_rows
+from trainer_core.zoo.splitting import split_groups, split_in_order
 
 DATA = Path(__file__).parent / "data"
 
 
-class CSVTable(LightningDataModule):
+class CSVTable(Examples):
     """A CSV file: one row an example, one column the target.
 
     Args:
@@ -30,6 +31,8 @@ class CSVTable(LightningDataModule):
         val_fraction: Share of the rows kept for validation.
         test_fraction: Share of the rows kept for a test at the end.
         stratify: Split each class in the same shares.
+        group_by: Column whose equal values stay together: all rows of a patient, say, lie in the same part.
+        order_by: Column of a time or number: the last rows by it are kept for test and validation.
         split_seed: Which rows go where; the same seed gives the same split.
         delimiter: What stands between two values.
         encoding: How the file writes its letters.
@@ -49,6 +52,8 @@ class CSVTable(LightningDataModule):
         val_fraction: Annotated[float, Range(0.01, 0.9)] = 0.2,
         test_fraction: Annotated[float, Range(0, 0.9)] = 0.0,
         stratify: bool = True,
+        group_by: str | None = None,
+        order_by: str | None = None,
         split_seed: Annotated[int, Range(0, 2**32 - 1)] = 0,
         delimiter: str = ",",
         encoding: str = "utf-8-sig",
@@ -60,17 +65,16 @@ class CSVTable(LightningDataModule):
         self.numeric, self.categorical = list(numeric or []), list(categorical or [])
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
         self.stratify, self.split_seed = stratify, split_seed
+        self.group_by, self.order_by = group_by, order_by
         self.delimiter, self.encoding = delimiter, encoding
         self.batch_size, self.num_workers = batch_size, num_workers
         self.preprocess: Preprocess | None = None
-        self.facts: Facts | None = None
-        self._parts: dict[str, TensorDataset] = {}
         self._rows: dict[str, Any] = {}
 
     def setup(self, stage: str) -> None:
         if self._parts:
             return
-        columns = read_table(self.path, delimiter=self.delimiter, encoding=self.encoding)
+        columns = self._columns()
         if self.target not in columns:
             raise MisconfigurationException(
                 f"target: there is no column {self.target!r}; the table has {', '.join(columns)}."
@@ -81,14 +85,10 @@ class CSVTable(LightningDataModule):
             raise MisconfigurationException(
                 f"Only {len(rows)} rows have a value in {self.target!r}; at least 4 are needed."
             )
-        words = [v.strip() for v in goal]
-        labels = words if self.task == "classification" and self.stratify else None
-        split = split_rows(
-            rows, labels, val_fraction=self.val_fraction, test_fraction=self.test_fraction, seed=self.split_seed
-        )
+        split = self._split(rows, goal, columns)
         self._prepare(columns, goal, split[0])
         assert self.preprocess is not None
-        for name, part in zip(("train", "val", "test"), split, strict=True):
+        for name, part in zip(PARTS, split, strict=True):
             x = (
                 torch.from_numpy(self.preprocess.apply(columns, part))
                 if len(part)
@@ -98,6 +98,21 @@ class CSVTable(LightningDataModule):
             self._parts[name] = TensorDataset(self._shaped(x), y)
             self._rows[name] = part
         self.facts = self._describe(self.preprocess)
+
+    def _columns(self) -> dict[str, list[str]]:
+        return read_table(self.path, delimiter=self.delimiter, encoding=self.encoding)
+
+    def _split(self, rows: Any, goal: list[str], columns: dict[str, list[str]]) -> Any:
+        shares = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
+        for name in (self.group_by, self.order_by):
+            if name and name not in columns:
+                raise MisconfigurationException(f"There is no column {name!r} to split by.")
+        if self.order_by:
+            return split_in_order(rows, columns[self.order_by], **shares)
+        if self.group_by:
+            return split_groups(rows, columns[self.group_by], **shares, seed=self.split_seed)
+        labels = [v.strip() for v in goal] if self.task == "classification" and self.stratify else None
+        return split_rows(rows, labels, **shares, seed=self.split_seed)
 
     def _prepare(self, columns: dict[str, list[str]], goal: list[str], train: Any) -> None:
         if self.preprocess is not None:  # restored from a checkpoint
@@ -139,27 +154,6 @@ class CSVTable(LightningDataModule):
             class_names=tuple(made.classes or ()),
             target_scale=(made.target_mean, made.target_scale),
         )
-
-    def _loader(self, part: str, shuffle: bool = False) -> DataLoader[Any]:
-        return DataLoader(
-            self._parts[part],
-            batch_size=self.batch_size,
-            shuffle=shuffle,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-        )
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        return self._loader("train", shuffle=True)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        return self._loader("val")
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        return self._loader("test" if len(self._parts["test"]) else "val")
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        return self.test_dataloader()
 
     def state_dict(self) -> dict[str, Any]:
         return {"preprocess": self.preprocess.state()} if self.preprocess is not None else {}

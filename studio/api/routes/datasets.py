@@ -15,8 +15,8 @@ from studio.api.errors import ApiError
 from studio.api.idempotency import once
 from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas import DatasetOut, DatasetVersionOut, TableGiven, UploadGiven, UploadOut
+from studio.registry.files import create_dataset_from_file
 from studio.registry.models import Dataset, DatasetVersion, Upload
-from studio.registry.publish import create_dataset_from_csv
 from studio.registry.uploads import begin_upload, drop_upload, receive_chunk
 
 router = Router(tags=["datasets"])
@@ -51,14 +51,15 @@ def _version(user: User, pk: str) -> DatasetVersion:
 @router.post("/datasets", response={201: DatasetVersionOut, 200: DatasetVersionOut})
 @once(_version)
 def create_dataset(request: HttpRequest, given: TableGiven) -> Status[DatasetVersion]:
-    """A table from a finished upload (CSV), which a worker inspects. With `target` it becomes ready by itself."""
+    """From a finished upload, which a worker looks into. With `target` or `options` it becomes ready by itself."""
     user = user_of(request)
     project = get_for(user, Project.objects, given.project, Role.EDITOR)
     upload = _upload(user, given.upload)
     if upload.project_id != project.pk:
         raise ApiError(422, "invalid", "The upload belongs to another project.", {"upload": "of another project"})
     wanted = {**given.options, **({"target": given.target} if given.target else {})}
-    version = create_dataset_from_csv(
+    version = create_dataset_from_file(
+        kind=given.kind,
         project=project,
         user=user,
         name=given.name,

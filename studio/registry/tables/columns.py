@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -85,6 +86,8 @@ class Column:
             }
         if self.is_numeric and self.numbers:
             found |= self._statistics()
+        elif kind in ("date", "id", "category"):
+            found["sorts"] = all(_is_moment(key) for key in self._some_keys())
         return found
 
     @property
@@ -242,3 +245,12 @@ class Column:
         if self.type == "category" and self.distinct > MOST_CATEGORIES:
             notices.append(f"Of {self.distinct:,} values the {MOST_CATEGORIES} most common are told apart.")
         return notices
+
+
+def _is_moment(text: str) -> bool:
+    """Whether the engine can put it in order as a date."""
+    try:
+        datetime.fromisoformat(text.replace("/", "-"))
+    except ValueError:
+        return False
+    return True

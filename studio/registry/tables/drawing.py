@@ -54,8 +54,8 @@ class ClassShare:
 
 
 def drawn_columns(schema: dict[str, Any], choices: dict[str, Any] | None = None) -> list[DrawnColumn]:
-    """All columns of a table's schema; none for what is no table."""
-    columns = schema.get("columns", [])
+    """All columns of a table's schema, or the arrays of a file of arrays; none for what has neither."""
+    columns = schema.get("columns") or schema.get("arrays") or []
     return [_drawn(column, schema["rows"], choices, bars=n < DRAWN_COLUMNS) for n, column in enumerate(columns)]
 
 
@@ -63,8 +63,13 @@ def class_bars(schema: dict[str, Any], choices: dict[str, Any] | None) -> list[C
     """The classes of the target, the largest first; none for a regression."""
     if not choices or choices["task"] != "classification":
         return []
+    if "labels" in choices:
+        return _shares([(name, n) for name, n in choices["labels"]])
     target: dict[str, Any] = next((c for c in schema.get("columns", []) if c["name"] == choices["target"]), {})
-    counts: list[tuple[str, int]] = target.get("classes", {}).get("counts", [])
+    return _shares(target.get("classes", {}).get("counts", []))
+
+
+def _shares(counts: list[tuple[str, int]]) -> list[ClassShare]:
     total, largest = sum(n for _, n in counts), max((n for _, n in counts), default=1)
     shares = [ClassShare(name, n, f"{100 * n / total:.1f}", 100 * n / largest) for name, n in counts[:SHOWN_CLASSES]]
     if len(counts) > SHOWN_CLASSES:
@@ -77,7 +82,8 @@ def class_bars(schema: dict[str, Any], choices: dict[str, Any] | None) -> list[C
 def _drawn(column: dict[str, Any], rows: int, choices: dict[str, Any] | None, *, bars: bool) -> DrawnColumn:
     use = ""
     if choices:
-        use = "target" if column["name"] == choices["target"] else choices["uses"].get(column["name"], "ignore")
+        uses = choices.get("uses", {})
+        use = "target" if column["name"] == choices["target"] else uses.get(column["name"], "ignore" if uses else "")
     return DrawnColumn(
         name=column["name"],
         type=TYPE_WORDS[column["type"]],

@@ -12,19 +12,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
+from studio.registry.arguments import fix_arguments
 from studio.registry.choices import choose
 from studio.registry.code_lines import code_lines
 from studio.registry.errors import RegistryError
-from studio.registry.forms import ChoicesForm, ClassForm, CodeForm, NoteForm, TableForm
-from studio.registry.models import Dataset, DatasetVersion, Upload, VersionState
-from studio.registry.publish import (
-    archive_entry,
-    choose_class,
-    create_dataset_from_code,
-    create_dataset_from_csv,
-    create_dataset_from_text,
-    version_with_other_choices,
-)
+from studio.registry.files import create_dataset_from_file
+from studio.registry.forms import ArgumentsForm, ChoicesForm, ClassForm, CodeForm, NoteForm, TableForm, TextForm
+from studio.registry.models import Dataset, DatasetVersion, Upload, Version, VersionState
+from studio.registry.publish import archive_entry, choose_class, create_dataset_from_code, version_with_other_choices
 from studio.registry.refs import form_options, in_words
 from studio.registry.tables.drawing import class_bars, drawn_columns
 from studio.registry.versions import edit_note, inspect_again
@@ -39,7 +34,13 @@ from studio.registry.views.common import (
     with_newest,
 )
 
-SOURCES = ("csv", "text", "code")
+SOURCES = {
+    "csv": Dataset.Kind.TABLE,
+    "images": Dataset.Kind.IMAGES,
+    "text": Dataset.Kind.TEXT,
+    "arrays": Dataset.Kind.ARRAYS,
+    "code": Dataset.Kind.CODE,
+}
 
 
 @require_GET
@@ -55,7 +56,7 @@ def dataset_list(request: HttpRequest, project_pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def dataset_create(request: HttpRequest, project_pk: int) -> HttpResponse:
-    """A table, a text or code, as `?from=` says."""
+    """A table, images, a text, arrays or code, as `?from=` says."""
     project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
     source = request.GET.get("from", "csv")
     source = source if source in SOURCES else "csv"
@@ -65,8 +66,11 @@ def dataset_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     form: CodeForm | TableForm
     if source == "code":
         form = CodeForm(given, request.FILES or None, initial=_base(project, request), what="DataModule")
+    elif source == "text":
+        form = TextForm(given, request.FILES or None, initial=_base(project, request))
     else:
-        form = TableForm(given, request.FILES or None, initial=_base(project, request))
+        pasted = source == "csv"
+        form = TableForm(given, request.FILES or None, initial=_base(project, request), pasted=pasted)
     if given is not None and form.is_valid() and (version := _register(request, project, form, source)):
         return redirect("dataset-version", version.pk)
     context = {"project": project, "form": form, "source": source}
@@ -101,10 +105,12 @@ def dataset_version(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def dataset_version_choices(request: HttpRequest, pk: int) -> HttpResponse:
-    """The wizard: target, task, use of each column, split."""
+    """The wizard: target, task, use of each column, split; for what is no table, the arguments that the look suggests."""
     found = get_for(request.user, _versions(), pk, Role.EDITOR)
     if found.state != VersionState.CHOOSING or not found.schema:
         return redirect("dataset-version", found.pk)
+    if "args" in found.schema:
+        return _choose_arguments(request, found)
     known = found.info.get("choices")
     form = ChoicesForm(request.POST if request.method == "POST" else None, schema=found.schema, known=known)
     if request.method == "POST" and form.is_valid():
@@ -114,6 +120,16 @@ def dataset_version_choices(request: HttpRequest, pk: int) -> HttpResponse:
     context |= {"columns": drawn_columns(found.schema), "status_text": found.reason}
     context["column_rows"] = list(zip(context["columns"], [field for _, field in form.rows], strict=True))
     return render(request, "registry/dataset_choices.html", context, status=422 if form.is_bound else 200)
+
+
+def _choose_arguments(request: HttpRequest, found: DatasetVersion) -> HttpResponse:
+    form = ArgumentsForm(request.POST if request.method == "POST" else None, version=found)
+    if request.method == "POST" and form.is_valid():
+        fix_arguments(found, form.checked)
+        return redirect("dataset-version", found.pk)
+    context: dict[str, Any] = {"version": found, "dataset": found.dataset, "project": found.dataset.project}
+    context |= {"form": form, "columns": drawn_columns(found.schema), "status_text": found.reason}
+    return render(request, "registry/dataset_arguments.html", context, status=422 if form.is_bound else 200)
 
 
 @require_POST
@@ -191,8 +207,7 @@ def _register(request: HttpRequest, project: Project, form: CodeForm | TableForm
         given = {**data["source"], "filename": data["filename"]}
         if data.get("upload"):
             given["upload"] = Upload.objects.visible_to(user).filter(pk=data["upload"], project=project).first()
-        create = create_dataset_from_csv if source == "csv" else create_dataset_from_text
-        return create(**common, **given)
+        return create_dataset_from_file(kind=SOURCES[source], **common, **given, wanted=form.wanted)
     except RegistryError as error:
         form.refuse(error)
         return None
@@ -227,4 +242,5 @@ def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str,
         "start_projects": start_projects(request, project) if version.is_ready else [],
         "class_form": ClassForm(classes=version.info.get("classes", [])) if of_classes else None,
         "waiting": version.state == VersionState.INSPECTING,
+        "retryable": version.source != Version.Source.ZOO or bool(version.blobs or version.info.get("upload")),
     }

@@ -160,4 +160,5 @@ def _version_context(request: HttpRequest, version: ModelVersion) -> dict[str, A
         "start_projects": start_projects(request, project) if version.is_ready else [],
         "class_form": ClassForm(classes=version.info["classes"]) if version.state == VersionState.CHOOSING else None,
         "waiting": version.state == VersionState.INSPECTING,
+        "retryable": True,
     }
