@@ -217,6 +217,9 @@ EXTERNAL_LEASE_S = 120.0  # of programs elsewhere, which answer over the network
 CANCEL_GRACE_S, CANCEL_LIMIT_S = 20.0, 60.0
 MAX_RESTARTS, RESTART_WAITS_S = 5, (0, 5, 15, 45, 120)
 
+# Hosts inside the own network that people's addresses (webhooks, data) may lead to.
+OUTBOUND_HOSTS = {host.strip().lower() for host in _env("OUTBOUND_HOSTS").split(",") if host.strip()}
+
 API_REQUESTS_PER_MINUTE, API_MISSES_PER_MINUTE = 1200, 30
 HUNG_AFTER_S = float(_env("HUNG_AFTER_S", "1800"))  # without any event; 0 never
 TRAINER_THREADS = int(_env("TRAINER_THREADS", str(max(1, (os.cpu_count() or 2) // 2))))
