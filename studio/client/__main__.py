@@ -1,0 +1,55 @@
+"""python -m studio.client sync FOLDER: send what was logged offline or left behind."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from studio.client.account import connect
+from studio.client.errors import StudioError
+from studio.client.external import FOLDER
+from studio.client.sync import sync
+
+
+def main(words: list[str] | None = None) -> int:
+    """Exit status: 0 when all is in the studio, 1 when something is not, 2 for a wrong command."""
+    given = _parser().parse_args(words)
+    try:
+        connection = connect(given.url, given.token)
+        if connection is None:
+            raise ValueError("Which studio? Give --url and --token, or set STUDIO_URL and STUDIO_TOKEN.")
+        status: int = given.run(connection, given)
+        return status
+    except (StudioError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m studio.client", description="The studio from a command line.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument("--url", help="address of the studio (STUDIO_URL)")
+    every.add_argument("--token", help="a token of the account page (STUDIO_TOKEN)")
+    command = commands.add_parser("sync", parents=[every], help="send runs that were logged offline or left behind")
+    command.add_argument("folder", type=Path, nargs="?", default=Path(FOLDER), help="of one run, or of many")
+    command.set_defaults(run=_sync)
+    return parser
+
+
+def _sync(connection: object, given: argparse.Namespace) -> int:
+    if not given.folder.is_dir():
+        raise ValueError(f"{given.folder} is no folder.")
+    wrong = found = 0
+    for one in sync(connection, given.folder):  # type: ignore[arg-type]
+        found += 1
+        wrong += not one.is_whole
+        print(f"{one.path}: {one.words}")
+    if not found:
+        print(f"{given.folder} holds no runs.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
