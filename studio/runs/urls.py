@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from studio.runs.views import create, orders, queue, runs
+from studio.runs.views import create, orders, preflight, queue, runs
 
 urlpatterns = [
     path("projects/<int:pk>/", runs.project, name="project"),
     path("projects/<int:project_pk>/runs/new/", create.run_create, name="run-create"),
+    path("projects/<int:project_pk>/preflights/", preflight.preflight_ask, name="preflight-ask"),
+    path("preflights/<int:pk>/", preflight.preflight, name="preflight"),
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/config/", runs.run_config, name="run-config"),
     path("runs/<int:pk>/checkpoints/", runs.run_checkpoints, name="run-checkpoints"),
