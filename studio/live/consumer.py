@@ -13,13 +13,12 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from asgiref.sync import ThreadSensitiveContext
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import InterfaceError, OperationalError
 
 from studio.live import channels
 from studio.live.hub import Entry, hub
+from studio.live.replay import as_text, frames_text, in_database, replays
 
 log = logging.getLogger(__name__)
 SENDS_PER_S, SENDS_AT_ONCE = 10.0, 4.0
@@ -112,7 +111,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if parsed is None or len(self._subscriptions) >= MOST_CHANNELS:
             await self._say({"ch": name, "op": "error", "code": 404 if parsed is None else 429})
             return
-        if not await _in_database(channels.may_see, self.scope["user"], *parsed):
+        if not await in_database(channels.may_see, self.scope["user"], *parsed):
             await self._say({"ch": name, "op": "error", "code": 404})
             return
         self._unsubscribe(name)
@@ -136,9 +135,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Everything that waits, as soon and as often as the allowance has it; the database may be away for a while."""
         allowance = Allowance()
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
-            any_news = self._wake.is_set()
+            # Not `wait_for`, which costs a task each time.
+            timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._wake.set)
+            await self._wake.wait()
+            timer.cancel()
             self._wake.clear()
             try:
                 await self._check_rights()
@@ -151,7 +151,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 log.warning("the database does not answer (%s); pages hear what they missed when it does", error)
                 self._wake.set()
                 await asyncio.sleep(AWAY_S)
-            if any_news and (wait_s := allowance.wait_s()):
+            if wait_s := allowance.wait_s():
                 await asyncio.sleep(wait_s)
 
     async def _check_rights(self) -> None:
@@ -161,7 +161,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         session = self.scope.get("session")
         wanted = [(one.kind, one.pk) for one in self._subscriptions.values()]
-        seen = await _in_database(channels.still_seen, session and session.session_key, wanted)
+        seen = await in_database(channels.still_seen, session and session.session_key, wanted)
         self._checked_at = now
         if seen is None:
             await self.close(4403)
@@ -174,19 +174,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _replay(self, subscription: Subscription) -> None:
         subscription.missed = False
         try:
-            messages, reset = await _in_database(
-                channels.catch_up, subscription.kind, subscription.pk, subscription.cursor
-            )
+            found = await replays().ask(subscription.kind, subscription.pk, subscription.cursor)
         except AWAY:
             subscription.missed = True
             raise
-        if reset is not None:
-            subscription.cursor = reset
-            await self._say({"ch": subscription.name, "op": "reset"})
-        for message in messages:
-            if message["t"] == "m":
-                subscription.cursor = max(subscription.cursor, message["c"])
-            await self._say({"ch": subscription.name, **message})
+        subscription.cursor = max(subscription.cursor, found.cursor)
+        for text in found.texts:
+            await self._send_text(text)
 
     async def _forward(self, subscription: Subscription) -> None:
         entries = subscription.taken()
@@ -221,16 +215,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 state = json.loads(fields["d"])
                 changes[state.get("run")] = state
         if frames:
-            # As they came: hundreds of pages get the same frames, and nobody but them reads what is in there.
-            text = f'{{"ch":"{subscription.name}","t":"m","c":{subscription.cursor},"frames":[{",".join(frames)}]}}'
-            await self._send_text(text)
+            await self._send_text(frames_text(subscription.name, subscription.cursor, frames))
         for change in changes.values():
             await self._say({"ch": subscription.name, "t": "s", "d": change})
         if has_media:
             await self._say({"ch": subscription.name, "t": "media"})
 
     async def _say(self, message: Message) -> None:
-        await self._send_text(json.dumps(message, separators=(",", ":")))
+        await self._send_text(as_text(message))
 
     async def _send_text(self, text: str) -> None:
         with contextlib.suppress(RuntimeError):
@@ -243,12 +235,6 @@ def same_origin(scope: dict[str, Any]) -> bool:
     origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
     parts = urlsplit(origin)
     return bool(host) and parts.scheme in ("http", "https") and parts.netloc == host
-
-
-async def _in_database(function: Any, *args: Any) -> Any:
-    """In a thread of its own, so that one slow query does not stall every socket."""
-    async with ThreadSensitiveContext():
-        return await database_sync_to_async(function)(*args)
 
 
 def _parsed(text: str | None) -> Message | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from studio.live.channels import MOST_FRAMES
 from studio.runs.models import Run
 from studio.tracking import publish
 from studio.tracking.compact import compact_run
+from studio.tracking.ingest import ingest
 from tests.live.frames import add, numbers, up_to
+from trainer_core.events import MetricBlock, Position
 
 pytestmark = pytest.mark.stack
 
@@ -65,6 +69,27 @@ def test_a_broken_connection_to_the_queue_server_loses_nothing(run: Run, open_ta
     heard += tab.hear_until(up_to(4))
     add(run, 5, 5)
     assert numbers(heard + tab.hear_until(up_to(5))) == [1, 2, 3, 4, 5]
+
+
+def test_what_is_not_finite_is_said_in_words_by_the_store_and_by_the_stream(run: Run, open_tab: Any) -> None:
+    def no_number(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON: a browser refuses the whole message")
+
+    def said(tab: Any) -> list[Any]:
+        text = tab.socket.recv(60.0)
+        while '"frames"' not in text:
+            text = tab.socket.recv(60.0)
+        (frame,) = json.loads(text, parse_constant=no_number)["frames"]
+        return [frame["epochs"], *frame["values"]]
+
+    odd = MetricBlock.from_rows(["a", "b"], [(1, math.nan, 1.0, [math.nan, 1.0]), (2, 0.0, 1.0, [math.inf, -math.inf])])
+    early = open_tab()
+    early.subscribe(f"run:{run.pk}")
+    assert early.hear()["t"] == "s"
+    ingest(run.pk, 1, [odd], Position(1, 1))
+    late = open_tab()
+    late.subscribe(f"run:{run.pk}")
+    assert said(early) == said(late) == [["NaN", 0.0], ["NaN", "Infinity"], [1.0, "-Infinity"]]
 
 
 def test_a_page_far_behind_loads_its_series_again_once_and_goes_on(run: Run, open_tab: Any) -> None:
