@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from studio.accounts.models import Project, User
 from studio.runs.models import Run
 
 
@@ -170,3 +171,26 @@ class Media(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.seq} of run {self.run_id}"
+
+
+class ChartLayout(models.Model):
+    """How somebody arranged the charts of a project, or with no user how the project's members see them at first.
+
+    `data` is what differs from the defaults of `tracking.layouts.Layout`.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="chart_layouts")
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="chart_layouts")
+    data = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user"], name="chart_layout_unique"),
+            models.UniqueConstraint(
+                fields=["project"], condition=models.Q(user=None), name="chart_layout_of_project_unique"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"charts of project {self.project_id} as user {self.user_id} sees them"

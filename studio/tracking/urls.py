@@ -1,9 +1,9 @@
 from django.urls import path
 
-from studio.tracking import media_views, views
+from studio.tracking import chart_views, media_views, views
 
 urlpatterns = [
-    path("runs/<int:pk>/charts/", views.run_charts, name="run-charts"),
+    path("runs/<int:pk>/charts/", chart_views.run_charts, name="run-charts"),
     path("runs/<int:pk>/media/", media_views.run_media, name="run-media"),
     path("runs/<int:pk>/media.json", media_views.run_media_items, name="run-media-items"),
     path("runs/<int:pk>/media/<int:seq>/", media_views.run_media_file, name="run-media-file"),
@@ -11,7 +11,10 @@ urlpatterns = [
     path("runs/<int:pk>/system/", views.run_system, name="run-system"),
     path("runs/<int:pk>/system.json", views.run_system_charts, name="run-system-charts"),
     path("runs/<int:pk>/logs/", views.run_logs, name="run-logs"),
-    path("runs/<int:pk>/series/", views.run_series, name="run-series"),
+    path("runs/<int:pk>/series/", chart_views.run_series, name="run-series"),
+    path("series/", chart_views.many_series, name="series"),
+    path("projects/<int:pk>/chart-layout/", chart_views.chart_layout, name="chart-layout"),
+    path("projects/<int:pk>/chart-layout/shared/", chart_views.shared_chart_layout, name="chart-layout-shared"),
     path("runs/<int:pk>/log/", views.run_log_text, name="run-log-text"),
     path("runs/<int:pk>/metrics.csv", views.run_metrics_csv, name="run-metrics-csv"),
 ]

@@ -1,14 +1,12 @@
-"""The charts and logs of a run: pages, and the data that they draw."""
+"""The results, system figures, logs and downloads of a run; its charts are in chart_views."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -18,8 +16,6 @@ from studio.accounts.models import User
 from studio.runs.models import Run
 from studio.tracking.drawing import shown
 from studio.tracking.logs import read_log, whole_log
-from studio.tracking.marks import marks_of
-from studio.tracking.query import AXES, MAX_WIDTH, Axis, abandoned, series
 from studio.tracking.results import results_of, why_none
 from studio.tracking.stored import visible_blocks
 from studio.tracking.system import charts_of
@@ -29,14 +25,6 @@ MOST_LOG, CSV_BYTES = 1 << 20, 1 << 18
 
 def _run(request: HttpRequest, pk: int) -> Run:
     return get_for(cast(User, request.user), Run.objects.for_list(), pk)
-
-
-@require_GET
-def run_charts(request: HttpRequest, pk: int) -> HttpResponse:
-    run = _run(request, pk)
-    tails = run.attempts.filter(valid_to_step__isnull=False).exists()
-    context = {"run": run, "project": run.project, "tab": "charts", "has_tails": tails}
-    return render(request, "tracking/charts.html", {**context, "show_tails": bool(request.GET.get("abandoned"))})
 
 
 @require_GET
@@ -73,40 +61,6 @@ def _of_attempt(request: HttpRequest, run: Run) -> dict[str, Any]:
     attempts = list(run.attempts.order_by("-fence").values("fence", "log_bytes", "outcome"))
     fence = _whole(request.GET.get("attempt"), 0) or (attempts[0]["fence"] if attempts else 0)
     return {"run": run, "project": run.project, "attempts": attempts, "fence": fence}
-
-
-@require_GET
-def run_series(request: HttpRequest, pk: int) -> HttpResponse:
-    """JSON for charts: see `tracking.query.series`; `?metrics=a&metrics=b&x=step&from=&to=&width=1500`.
-
-    With `&abandoned=1` also what was done again after a resume: see `tracking.query.abandoned`. Along steps also `marks`:
-    see `tracking.marks.marks_of`.
-    """
-    run = _run(request, pk)
-    x = request.GET.get("x", "step")
-    if x not in AXES:
-        return JsonResponse(
-            {"error": {"code": "bad_request", "message": f"x: got {x!r}, allowed is one of {', '.join(AXES)}."}},
-            status=400,
-        )
-    # An attempt that begins to train changes what is shown, before its first point.
-    ready = run.attempts.filter(ready_at__isnull=False).aggregate(newest=Max("fence"))["newest"] or 0
-    marks = marks_of(run.pk) if x == "step" else []
-    etag = f'W/"{run.pk}-{run.last_seq}-{ready}-{"-".join(str(mark["step"]) for mark in marks)}"'
-    if request.headers.get("If-None-Match") == etag:
-        return HttpResponse(status=304, headers={"ETag": etag})
-    try:
-        lo, hi = _number(request.GET.get("from")), _number(request.GET.get("to"))
-    except ValueError:
-        message = "from and to are numbers on the x axis."
-        return JsonResponse({"error": {"code": "bad_request", "message": message}}, status=400)
-    names = request.GET.getlist("metrics") or None
-    width = _whole(request.GET.get("width"), 1500)
-    found = {**series([run.pk], names, cast(Axis, x), lo, hi, width)["runs"][0], "marks": marks}
-    if request.GET.get("abandoned"):
-        found["abandoned"] = abandoned(run.pk, names, cast(Axis, x), max(16, min(width, MAX_WIDTH)))
-    body = json.dumps(found, separators=(",", ":"), allow_nan=False)
-    return HttpResponse(body, content_type="application/json", headers={"ETag": etag, "Cache-Control": "no-cache"})
 
 
 @require_GET
@@ -160,10 +114,6 @@ def _taken(buffer: io.StringIO) -> str:
 def _cell(name: str) -> str:
     """A name that a spreadsheet does not take for a formula."""
     return f"'{name}" if name[:1] in "=+-@\t\r" else name
-
-
-def _number(text: str | None) -> float | None:
-    return None if text in (None, "") else float(text)
 
 
 def _whole(text: Any, default: int) -> int:

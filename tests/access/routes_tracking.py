@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.access.matrix import reads
+from tests.access.matrix import Route, edits, nothing, reads
 from tests.access.people import People
 from tests.factories import make_media, make_run
 
@@ -20,6 +20,24 @@ def with_media(people: People) -> dict[str, Any]:
     return {"pk": of_media(people)["pk"]}
 
 
+def a_project(people: People) -> dict[str, Any]:
+    return {"pk": people.project.pk}
+
+
+def runs_of_the_project(people: People, kwargs: dict[str, Any]) -> str:
+    return "&".join(f"run={make_run(people.project).pk}" for _ in range(2)) + "&metrics=loss"
+
+
+def a_layout(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"smoothing": 0.5}
+
+
+def changes_own_layout(method: str) -> Route:
+    """Every member arranges charts as they like."""
+    expect = {"owner": 200, "editor": 200, "viewer": 200, "stranger": 404, "anonymous": 401}
+    return Route("chart-layout", a_project, method, expect, data=a_layout, json=True)
+
+
 ROUTES = [
     reads("run-media", of_run),
     reads("run-media", with_media),
@@ -31,6 +49,18 @@ ROUTES = [
     reads("run-system-charts", of_run),
     reads("run-logs", of_run),
     reads("run-series", of_run),
+    Route(
+        "series",
+        nothing,
+        "GET",
+        {"owner": 200, "editor": 200, "viewer": 200, "stranger": 404, "anonymous": 302},
+        query=runs_of_the_project,
+    ),
+    reads("chart-layout", a_project),
+    changes_own_layout("PUT"),
+    changes_own_layout("DELETE"),
+    edits("chart-layout-shared", a_project, ok=200, method="PUT", data=a_layout, json=True),
+    edits("chart-layout-shared", a_project, ok=200, method="DELETE"),
     reads("run-log-text", of_run),
     reads("run-metrics-csv", of_run),
 ]

@@ -4,7 +4,7 @@ import test from "node:test";
 
 const { Feed } = await import("../../static/js/tracking/feed.js");
 const { Painter } = await import("../../static/js/tracking/painter.js");
-const { extend, format, grouped, lineOf, push, smooth, toNumber } = await import("../../static/js/tracking/points.js");
+const { extend, format, lineOf, push, smooth, toNumber } = await import("../../static/js/tracking/points.js");
 const { rgba, rowShares } = await import("../../static/js/tracking/results.js");
 
 const frame = (c, fence = 1) => ({ c, fence, names: ["loss"], steps: [c * 10], epochs: [0], times: [100 + c], values: [[c]] });
@@ -75,16 +75,19 @@ test("live points extend binned lines with their bands", () => {
   assert.deepEqual(line.odd, [{ x: 16, word: "NaN" }]);
 });
 
-test("frames extend lines along any axis and tell new metrics", () => {
-  const lines = new Map();
-  const two = { names: ["a", "b"], steps: [1, 2], epochs: [0, 0.5], times: [50, 51.5], values: [[1, 2], [3, "NaN"]] };
+test("frames extend the lines that are there along any axis", () => {
+  const lines = new Map(["a", "b"].map((name) => [name, lineOf({ name, x: [], last: [] })]));
+  const two = { names: ["a", "b", "c"], steps: [1, 2], epochs: [0, 0.5], times: [50, 51.5], values: [[1, 2], [3, "NaN"], [9, 9]] };
   assert.deepEqual(extend(lines, two, "step", 50), ["a", "b"]);
-  assert.deepEqual(extend(lines, two, "relative", 40), []);
+  assert.deepEqual(extend(lines, two, "relative", 40), ["a", "b"]);
   assert.deepEqual(lines.get("a"), { name: "a", x: [1, 2, 10, 11.5], y: [1, 2, 1, 2], odd: [] });
   assert.deepEqual(lines.get("b").y, [3, null, 3, null]);
-  const epochs = new Map();
-  extend(epochs, two, "epoch", null);
-  assert.deepEqual(epochs.get("a").x, [0, 0.5]);
+  const along = (axis, samples) => {
+    const one = new Map([["a", lineOf({ name: "a", x: [], last: [] })]]);
+    extend(one, two, axis, null, samples);
+    return one.get("a").x;
+  };
+  assert.deepEqual([along("epoch"), along("time"), along("samples", 32)], [[0, 0.5], [50, 51.5], [32, 64]]);
 });
 
 test("smoothing starts at the first value and steps over gaps", () => {
@@ -92,16 +95,6 @@ test("smoothing starts at the first value and steps over gaps", () => {
   assert.equal(smooth(y, 0), y);
   assert.deepEqual(smooth(y, 0.9).map((v) => v && Math.round(v * 1e9) / 1e9), [4, null, 4, 4]);
   assert.ok(Math.abs(smooth([0, 1], 0.5)[1] - 2 / 3) < 1e-12);
-});
-
-test("training and validation of one thing share a chart, loss first", () => {
-  const groups = grouped(["val_accuracy", "train_loss", "val_loss", "system/cpu", "lr"]);
-  assert.deepEqual(groups.map((g) => [g.title, g.section, g.names]), [
-    ["loss", "", ["train_loss", "val_loss"]],
-    ["accuracy", "", ["val_accuracy"]],
-    ["lr", "", ["lr"]],
-    ["system/cpu", "system", ["system/cpu"]],
-  ]);
 });
 
 test("numbers are short", () => {

@@ -1,23 +1,43 @@
 // @ts-check
 // One chart: lines of some metrics, drawn only while it can be seen.
+import { drawn, read, words } from "./axes.js";
+import { csvOf, fileName, picture, save } from "./chart_files.js";
+import { element, fillLegend, framePart, head, tablePart } from "./chart_parts.js";
+import { tableOf } from "./chart_table.js";
+import { clipped, clipWords } from "./clip.js";
+import { swatch, theme } from "./colours.js";
+import { nearest, valueAt } from "./crosshair.js";
+import { showFull } from "./full_size.js";
+import { markAt } from "./marks.js";
 import { painter } from "./painter.js";
-import { format, smooth } from "./points.js";
-import { COLOURS, CONFIG, DASHES, layout, plotly } from "./plotly.js";
+import { CONFIG, layout, plotly } from "./plotly.js";
+import { format } from "./points.js";
+import { entries, traces } from "./traces.js";
 
-const AXES = { step: "step", epoch: "epoch", relative: "seconds" };
+const MOST_READOUT = 14;
+const MOST_LEGEND = 12;
+const CLICK_PX = 4;
 
-/** @typedef {import("./points.js").Line} Line */
+/** @typedef {import("./traces.js").Source} Source */
+/**
+ * @typedef {{smoothing: number, logX: boolean, logY: boolean, x: import("./axes.js").Axis, clip: import("./clip.js").Clip,
+ *   events: boolean, zoom?: [number, number] | null, marks?: import("./marks.js").Mark[]}} Options shared by all charts of a page
+ */
+/** @type {Options} */
+export const OPTIONS = { smoothing: 0, logX: false, logY: false, x: "step", clip: "none", events: true };
 
 export class Chart {
   /**
    * @param {{title: string, names: string[]}} group
-   * @param {Map<string, Line>} lines
-   * @param {{smoothing: number, log: boolean, x: "step" | "epoch" | "relative", zoom?: [number, number] | null, marks?: import("./plotly.js").Mark[]}} options shared by all charts of a page
+   * @param {Source[]} sources
+   * @param {Options} options
+   * @param {{level?: number, arranges?: import("./chart_parts.js").Arranges | null, need?: (names: string[]) => void}} [page]
    */
-  constructor(group, lines, options) {
+  constructor(group, sources, options, { level = 2, arranges = null, need = () => {} } = {}) {
     this.group = group;
-    this.lines = lines;
+    this.sources = sources;
     this.options = options;
+    this.need = need;
     this.visible = false;
     this.dirty = true;
     this.newest = 0;
@@ -25,37 +45,25 @@ export class Chart {
     this.hears = false;
     /** For `painter.ask`. */
     this.paint = () => this.draw();
-    this.element = this.build();
+    this.element = this.build(level, arranges);
   }
 
-  build() {
-    const card = document.createElement("section");
-    card.className = "chart-card";
-    card.dataset.metric = this.group.title;
-    const head = document.createElement("div");
-    head.className = "chart-head";
-    const title = document.createElement("h2");
-    title.className = "chart-title";
-    title.textContent = this.group.title;
-    this.now = document.createElement("span");
-    this.now.className = "chart-now";
-    head.append(title, this.now);
-    this.legend = document.createElement("div");
-    this.legend.className = "chart-legend";
-    this.plot = document.createElement("div");
-    this.plot.className = "chart-plot";
-    this.plot.setAttribute("role", "img");
-    const details = document.createElement("details");
-    const summary = document.createElement("summary");
-    summary.textContent = "View as table";
-    this.table = document.createElement("div");
-    this.table.className = "chart-table";
-    this.table.tabIndex = 0; // it scrolls
-    this.table.setAttribute("role", "region");
-    this.table.setAttribute("aria-label", `${this.group.title} as a table`);
-    details.append(summary, this.table);
+  /** @param {number} level @param {import("./chart_parts.js").Arranges | null} arranges */
+  build(level, arranges) {
+    const { title } = this.group;
+    const card = element("section", "chart-card");
+    card.dataset.metric = title;
+    this.legend = element("div", "chart-legend");
+    const { frame, plot, cross, readout } = framePart(title);
+    Object.assign(this, { frame, plot, cross, readout });
+    this.note = element("p", "chart-note");
+    this.note.hidden = true;
+    const { details, table } = tablePart(title);
+    this.table = table;
+    this.details = details;
     details.addEventListener("toggle", () => details.open && this.fillTable());
-    card.append(head, this.legend, this.plot, details);
+    card.append(head(title, level, { full: () => showFull(this), save: (kind) => this.save(kind), arranges }), this.legend, frame, this.note, details);
+    this.hearPointer(frame);
     return card;
   }
 
@@ -69,18 +77,43 @@ export class Chart {
   /** @param {boolean} visible */
   see(visible) {
     this.visible = visible;
-    if (visible && this.dirty) this.touch();
+    if (!visible) return;
+    this.need(this.group.names);
+    if (this.dirty) this.touch();
+  }
+
+  /** The lines that have come. */
+  entries() {
+    return entries(this.group.names, this.sources, theme());
   }
 
   async draw() {
     this.dirty = false;
+    const found = this.entries();
+    if (!found.length) return;
     const { Plotly, newest } = { Plotly: await plotly(), newest: this.newest };
+    const left = clipped(found.map((entry) => entry.line), this.options.clip, this.options.logY);
     // Lines grow in place: without a new revision Plotly takes them for unchanged and draws nothing.
     const datarevision = ++this.revision;
-    await Plotly.react(this.plot, this.traces(), { ...layout({ ...this.options, x: AXES[this.options.x] }), datarevision }, CONFIG);
+    await Plotly.react(this.plot, traces(found, this.options), { ...layout(this.options, left?.range), datarevision }, CONFIG);
     this.hearZoom();
-    this.describe();
+    if (this.note) {
+      this.note.hidden = !left;
+      this.note.textContent = clipWords(left, this.options.clip);
+    }
+    this.describe(found);
     this.element.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail: { newest } }));
+  }
+
+  /** Fill the room that it has now. */
+  async fit() {
+    if (/** @type {any} */ (this.plot)?._fullLayout) (await plotly()).Plots.resize(this.plot);
+  }
+
+  /** Let go of what Plotly holds. */
+  async drop() {
+    this.visible = false;
+    if (/** @type {any} */ (this.plot)?._fullLayout) (await plotly()).purge(this.plot);
   }
 
   /** A part of the x axis that was chosen by hand becomes a `zoom` event, whose detail is the range or null. */
@@ -88,96 +121,115 @@ export class Chart {
     if (this.hears) return;
     this.hears = true;
     /** @type {any} */ (this.plot).on("plotly_relayout", (/** @type {any} */ change) => {
-      const [from, to] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
-      const detail = change["xaxis.autorange"] || from === undefined ? null : [Number(from), Number(to)];
+      const ends = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
+      const all = change["xaxis.autorange"] || ends[0] === undefined;
+      const detail = all ? null : ends.map((end) => read(end, this.options.x, this.options.logX));
       if (detail || change["xaxis.autorange"]) this.element.dispatchEvent(new CustomEvent("zoom", { bubbles: true, detail }));
     });
   }
 
-  traces() {
-    /** @type {object[]} */
-    const traces = [];
-    this.group.names.forEach((name, i) => {
-      const line = this.lines.get(name);
-      if (!line) return;
-      const color = COLOURS[i % COLOURS.length];
-      const short = line.x.length < 3;
-      for (const tail of line.tails ?? []) {
-        traces.push({
-          x: tail.x, y: tail.y, name: `${name}, attempt ${tail.fence}`, mode: tail.x.length < 3 ? "lines+markers" : "lines",
-          line: { color, width: 1.4, dash: "dot" }, marker: { size: 4, color }, opacity: 0.4, hovertemplate: "%{y:.5g} (abandoned)",
-        });
-      }
-      if (line.min && line.max) {
-        const band = { mode: "lines", line: { width: 0 }, hoverinfo: "skip", x: line.x };
-        traces.push({ ...band, y: line.min }, { ...band, y: line.max, fill: "tonexty", fillcolor: `${color}26` });
-      }
-      if (this.options.smoothing) traces.push({ x: line.x, y: line.y, mode: "lines", line: { color, width: 1 }, opacity: 0.3, hoverinfo: "skip" });
-      const y = smooth(line.y, this.options.smoothing);
-      traces.push({
-        x: line.x, y, name, mode: short ? "lines+markers" : "lines", connectgaps: false,
-        line: { color, width: 1.8, dash: DASHES[i % DASHES.length] }, marker: { size: 5 },
-        hovertemplate: "%{y:.5g}",
-      });
-      if (line.odd.length) {
-        const known = line.y.filter((v) => v !== null);
-        const level = known.length ? Math.min(.../** @type {number[]} */ (known.slice(-500))) : 0;
-        traces.push({
-          x: line.odd.map((o) => o.x), y: line.odd.map(() => level), text: line.odd.map((o) => o.word), name: `${name} not finite`,
-          mode: "markers", marker: { symbol: "x", size: 9, color: "#b42318" }, hovertemplate: "%{text}",
-        });
-      }
+  /** @param {HTMLElement} frame */
+  hearPointer(frame) {
+    const tell = (/** @type {string} */ name, /** @type {number | null} */ detail) => this.element.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+    frame.addEventListener("pointermove", (event) => tell("cross", this.placeOf(event.clientX)));
+    frame.addEventListener("pointerleave", () => tell("cross", null));
+    frame.addEventListener("pointerdown", (down) => {
+      addEventListener("pointerup", (up) => {
+        const x = this.placeOf(up.clientX);
+        if (x !== null && Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) < CLICK_PX) tell("pin", x);
+      }, { once: true });
     });
-    return traces;
+    frame.addEventListener("blur", () => this.readout?.removeAttribute("aria-live"));
+    frame.addEventListener("keydown", (event) => {
+      const x = this.stepTo(event.key, event.shiftKey ? 10 : 1);
+      if (event.key === "Enter" || event.key === " ") tell("pin", this.at ?? x);
+      else if (event.key === "Escape" && this.at != null) tell("release", null);
+      else if (x !== null) tell("cross", x);
+      else return;
+      this.readout?.setAttribute("aria-live", "polite");
+      event.preventDefault();
+      event.stopPropagation();
+    });
   }
 
-  describe() {
-    const parts = this.group.names.map((name) => {
-      const line = this.lines.get(name);
-      return line ? { name, count: line.x.length, x: line.x[line.x.length - 1], y: line.y[line.y.length - 1] } : null;
+  /** Where a key leads from here; null for other keys. @param {string} key @param {number} by */
+  stepTo(key, by) {
+    const longest = this.entries().reduce((/** @type {number[]} */ xs, { line }) => (line.x.length > xs.length ? line.x : xs), []);
+    if (!longest.length) return null;
+    const last = longest.length - 1;
+    const here = this.at == null ? last + 1 : nearest(longest, this.at);
+    const to = { ArrowLeft: here - by, ArrowRight: here + by, Home: 0, End: last }[key];
+    return to === undefined ? null : longest[Math.max(0, Math.min(last, to))];
+  }
+
+  /** The x below the pointer, null beside the plot. @param {number} clientX */
+  placeOf(clientX) {
+    const axis = /** @type {any} */ (this.plot)?._fullLayout?.xaxis;
+    if (!axis || !this.plot) return null;
+    const at = clientX - this.plot.getBoundingClientRect().left - axis._offset;
+    return at < 0 || at > axis._length ? null : read(axis.p2d(at), this.options.x, false);
+  }
+
+  /**
+   * Show the crosshair and the values there; null shows none.
+   * @param {number | null} x
+   * @param {boolean} pinned
+   */
+  point(x, pinned) {
+    const axis = /** @type {any} */ (this.plot)?._fullLayout?.xaxis;
+    const { cross, readout } = this;
+    if (!cross || !readout) return;
+    const at = x === null || !axis ? NaN : axis.d2p(drawn(x, this.options.x));
+    this.at = x;
+    cross.hidden = readout.hidden = !(at >= 0 && at <= axis?._length);
+    if (cross.hidden || x === null) return;
+    cross.classList.toggle("is-pinned", pinned);
+    cross.style.transform = `translateX(${axis._offset + at}px)`;
+    readout.classList.toggle("is-left", at > axis._length / 2);
+    this.read(readout, x, axis, pinned);
+  }
+
+  /** @param {HTMLElement} readout @param {number} x @param {any} axis @param {boolean} pinned */
+  read(readout, x, axis, pinned) {
+    const values = this.entries().flatMap((entry) => {
+      const found = valueAt(entry.line, x);
+      return found ? [{ ...entry, ...found }] : [];
     });
-    const known = parts.filter((p) => p !== null);
-    const count = known.reduce((sum, p) => sum + p.count, 0);
-    this.element.dataset.points = String(count);
-    this.element.dataset.lastStep = String(Math.max(...known.map((p) => p.x ?? 0)));
-    if (this.now) this.now.textContent = known.map((p) => format(p.y)).join(" · ");
-    if (this.legend && this.legend.childElementCount !== known.length) {
-      this.legend.replaceChildren(
-        ...known.map((p, i) => {
-          const span = document.createElement("span");
-          span.className = `series-${i % 4}`;
-          span.textContent = p.name;
-          return span;
-        }),
-      );
-    }
-    this.plot?.setAttribute("aria-label", `${this.group.title}: ${known.map((p) => `${p.name} is ${format(p.y)} after ${p.x}`).join(", ")}`);
+    values.sort((a, b) => (b.y ?? -Infinity) - (a.y ?? -Infinity));
+    const place = values.length === 1 ? values[0].x : x;
+    const reach = Math.abs(read(axis.p2d(6), this.options.x, false) - read(axis.p2d(0), this.options.x, false));
+    const mark = this.options.events ? markAt(this.options.marks ?? [], x, reach) : null;
+    const rows = values.slice(0, MOST_READOUT).map(({ label, look, y, word, min, max }) => {
+      const row = element("div", "chart-line");
+      const span = min !== null && max !== null && min < max ? ` (${format(min)} … ${format(max)})` : "";
+      row.append(swatch(look), element("span", "chart-label", label), element("span", "chart-value", `${word || format(y)}${span}`));
+      return row;
+    });
+    const top = element("div", "chart-place", `${words(place, this.options.x)}${mark ? ` · ${mark.text}` : ""}${pinned ? " · pinned" : ""}`);
+    readout.replaceChildren(top, ...rows, ...(values.length > MOST_READOUT ? [element("div", "", `and ${values.length - MOST_READOUT} more`)] : []));
+  }
+
+  /** @param {import("./traces.js").Entry[]} found */
+  describe(found) {
+    const lasts = found.map(({ label, look, line }) => ({ label, look, count: line.x.length, x: line.x[line.x.length - 1], y: line.y[line.y.length - 1] }));
+    this.element.dataset.points = String(lasts.reduce((sum, one) => sum + one.count, 0));
+    this.element.dataset.lastStep = String(Math.max(...lasts.map((one) => one.x ?? 0)));
+    if (this.legend) fillLegend(this.legend, lasts.slice(0, MOST_LEGEND).map((one) => ({ ...one, value: format(one.y) })));
+    const said = lasts.slice(0, MOST_LEGEND).map((one) => `${one.label} is ${format(one.y)} after ${one.x === undefined ? "no point" : words(one.x, this.options.x)}`);
+    this.plot?.setAttribute("aria-label", `${this.group.title}: ${said.join(", ")}`);
+    if (this.details?.open && !this.details.contains(document.activeElement)) this.fillTable();
   }
 
   fillTable() {
-    const table = document.createElement("table");
-    const head = table.createTHead().insertRow();
-    for (const text of [AXES[this.options.x], ...this.group.names]) {
-      const cell = document.createElement("th");
-      cell.textContent = text;
-      head.append(cell);
-    }
-    const rows = new Map();
-    this.group.names.forEach((name, k) => {
-      const line = this.lines.get(name);
-      line?.x.slice(-200).forEach((x, i) => {
-        const at = line.x.length - Math.min(200, line.x.length) + i;
-        const row = rows.get(x) ?? [];
-        row[k] = line.y[at] ?? line.odd.find((o) => o.x === x)?.word;
-        rows.set(x, row);
-      });
-    });
-    const body = table.createTBody();
-    for (const [x, values] of [...rows].sort((a, b) => b[0] - a[0]).slice(0, 200)) {
-      const row = body.insertRow();
-      row.insertCell().textContent = String(Number(x.toPrecision(6)));
-      this.group.names.forEach((_, k) => (row.insertCell().textContent = typeof values[k] === "string" ? values[k] : format(values[k])));
-    }
-    this.table?.replaceChildren(table);
+    this.table?.replaceChildren(tableOf(this.group.title, this.entries(), this.options.x));
+  }
+
+  /** @param {"png" | "svg" | "csv"} kind */
+  async save(kind) {
+    const found = this.entries();
+    const { title } = this.group;
+    if (kind === "csv") return save(fileName(title, kind), new Blob([csvOf(found, this.options.x)], { type: "text/csv" }));
+    const left = clipped(found.map((entry) => entry.line), this.options.clip, this.options.logY);
+    save(fileName(title, kind), await picture(kind, title, traces(found, this.options), layout(this.options, left?.range)));
   }
 }

@@ -1,61 +1,131 @@
 // @ts-check
-// <chart-grid>: the charts of one run, loaded once and then extended live from the cursor.
+// <chart-grid>: the charts of a run or of several, each loaded when it can be seen and then extended live.
+//
+// data-url of the series; data-run, or runs="1,2,3" with names in data-names (JSON); data-mode overview or all;
+// data-layout: id of the JSON with how they are arranged.
 import { setCursor, subscribe } from "../live.js";
-import { Chart } from "./chart.js";
-import { Feed } from "./feed.js";
+import { DEFAULTS, pinnedOf, shelves, withHidden, withMove, withPin, withSection } from "./arrangement.js";
+import { served } from "./axes.js";
+import { Chart, OPTIONS } from "./chart.js";
+import { control, hearButton, hearFields, showFields } from "./chart_tools.js";
+import { Crosshair, hearCrosshair } from "./crosshair.js";
+import { LayoutStore } from "./layout_store.js";
+import { rateJumps } from "./marks.js";
+import { grouped, isRate, portions } from "./names.js";
 import { plotly } from "./plotly.js";
-import { extend, grouped, lineOf, MOST_POINTS } from "./points.js";
+import { format, MOST_POINTS } from "./points.js";
+import { RunSource } from "./run_source.js";
+import { runsLegend } from "./runs_legend.js";
+import { ShelfViews } from "./shelf_view.js";
 
 const OVERVIEW_CHARTS = 4;
 const RETRY_MS = 2000;
+const LINES_A_REQUEST = 24;
+const SEARCH_MS = 120;
 const ENDS = new Set(["succeeded", "failed", "cancelled"]);
 
-class ChartGrid extends HTMLElement {
+/** @typedef {import("./arrangement.js").Layout} Layout */
+
+export class ChartGrid extends HTMLElement {
   connectedCallback() {
-    this.lines = new Map();
+    this.isOverview = this.dataset.mode === "overview";
+    const samples = Number(this.dataset.samples) || 1;
+    const ids = (this.getAttribute("runs") ?? this.dataset.run ?? "").split(",").map(Number).filter(Boolean);
+    const names = JSON.parse(this.dataset.names ?? "{}");
+    this.sources = ids.map((id) => new RunSource(id, names[id] ?? `#${id}`, samples));
+    this.lines = this.sources[0]?.lines ?? new Map();
+    this.layout = this.readLayout();
     /** @type {Map<string, Chart>} */
     this.charts = new Map();
-    const tails = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-chart-abandoned]"));
-    this.options = {
-      tails: Boolean(tails?.checked), smoothing: 0, log: false, x: /** @type {"step" | "epoch" | "relative"} */ ("step"),
-      zoom: /** @type {[number, number] | null} */ (null), marks: /** @type {import("./plotly.js").Mark[]} */ ([]),
-    };
-    /** @type {number | null} seconds of the first point */
-    this.start = null;
-    this.feed = new Feed();
-    this.loads = 0;
+    /** @type {import("./names.js").Group[]} */
+    this.groups = [];
+    /** @type {import("./arrangement.js").Shelf[]} */
+    this.shelves = [];
+    this.options = { ...OPTIONS, zoom: /** @type {[number, number] | null} */ (null), marks: /** @type {import("./marks.js").Mark[]} */ ([]) };
+    /** @type {{step: number, kind: any, text: string}[]} */
+    this.moments = [];
+    this.tails = Boolean(control("abandoned")?.checked);
+    this.turn = 0;
+    /** @type {Set<string>} */
+    this.wanted = new Set();
+    this.search = "";
     this.watcher = new IntersectionObserver((entries) => {
       for (const entry of entries) this.charts.get(/** @type {HTMLElement} */ (entry.target).dataset.metric ?? "")?.see(entry.isIntersecting);
     }, { rootMargin: "200px" });
-    this.onTheme = () => this.redraw();
-    this.themes = new MutationObserver(this.onTheme);
+    this.themes = new MutationObserver(() => this.redraw());
     this.themes.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
-    this.tools();
+    this.views = new ShelfViews(this, {
+      card: (group) => this.card(group), again: () => this.arrange(), heads: !this.isOverview,
+      fold: (key, open) => this.change(withSection(this.layout ?? DEFAULTS, key, open)),
+    });
+    this.crosshair = new Crosshair(() => this.charts?.values() ?? [], (pinned) => { if (control("unpin")) control("unpin").hidden = !pinned; });
+    hearCrosshair(this, this.crosshair);
     this.addEventListener("zoom", (event) => this.zoom(/** @type {CustomEvent} */ (event).detail));
+    this.useTools();
+    if (this.sources.length > 1) this.prepend(runsLegend(this.sources, () => this.redraw()));
     plotly().catch(() => {}); // while the first point is on its way; what fails is said when a chart is drawn
     this.load().then(() => {
-      this.unsubscribe = subscribe(`run:${this.dataset.run}`, this.feed.cursor, (message) => this.receive(message));
+      this.ends = this.sources?.map((source) => subscribe(`run:${source.id}`, source.feed.cursor, (message) => this.receive(source, message)));
     });
   }
 
   disconnectedCallback() {
-    this.unsubscribe?.();
+    for (const end of this.ends ?? []) end();
     clearTimeout(this.retry);
     this.watcher?.disconnect();
     this.themes?.disconnect();
+    this.store?.close();
   }
 
-  tools() {
-    const on = (/** @type {string} */ name, /** @type {string} */ event, /** @type {(input: HTMLInputElement) => void} */ act) => {
-      const input = /** @type {HTMLInputElement | null} */ (document.querySelector(`[data-chart-${name}]`));
-      input?.addEventListener(event, () => act(input));
-    };
-    on("smoothing", "input", (input) => { this.options.smoothing = Number(input.value); this.redraw(); });
-    on("log", "change", (input) => { this.options.log = input.checked; this.redraw(); });
-    on("x", "change", (input) => { this.options.x = /** @type {any} */ (input.value); this.zoom(null); });
-    on("reset", "click", () => this.zoom(null));
-    on("abandoned", "change", (input) => { this.options.tails = input.checked; this.load(); });
-    on("filter", "input", (input) => this.filter(input.value));
+  /** @returns {Layout} */
+  readLayout() {
+    const text = document.getElementById(this.dataset.layout ?? "")?.textContent;
+    return { ...DEFAULTS, ...JSON.parse(text ?? "{}") };
+  }
+
+  useTools() {
+    if (this.isOverview) return;
+    this.store = new LayoutStore(this.dataset.layoutUrl ?? "", this.dataset.token ?? "", (words) => this.say(words));
+    this.applyLayout();
+    hearFields((field, value) => {
+      this.layout = { .../** @type {Layout} */ (this.layout), [field]: value };
+      this.store?.keep(this.layout);
+      this.applyLayout();
+      if (field === "x") this.zoom(null);
+      else this.redraw();
+    });
+    hearButton("reset", () => this.zoom(null));
+    hearButton("unpin", () => this.crosshair?.release());
+    hearButton("layout-reset", async () => this.take(await this.store?.reset()));
+    hearButton("layout-share", async () => { if (this.layout && (await this.store?.share(this.layout))) this.say("Members of the project who arranged nothing themselves now see the charts like this."); });
+    control("abandoned")?.addEventListener("change", () => { this.tails = control("abandoned").checked; this.reload(); });
+    control("filter")?.addEventListener("input", () => {
+      clearTimeout(this.typing);
+      this.typing = setTimeout(() => { this.search = control("filter").value; this.arrange(); }, SEARCH_MS);
+    });
+  }
+
+  applyLayout() {
+    const layout = /** @type {Layout} */ (this.layout);
+    showFields(layout);
+    const x = control("x")?.value ?? layout.x;
+    Object.assign(this.options ?? {}, { smoothing: layout.smoothing, logX: layout.log_x && x !== "time", logY: layout.log_y, x, clip: layout.clip, events: layout.events });
+  }
+
+  /** A layout from the server takes the place of this one. @param {Layout | null | undefined} layout */
+  take(layout) {
+    if (!layout) return;
+    this.layout = { ...DEFAULTS, ...layout };
+    this.applyLayout();
+    this.arrange();
+    this.zoom(null);
+  }
+
+  /** @param {Layout} layout */
+  change(layout) {
+    this.layout = layout;
+    this.store?.keep(layout);
+    this.arrange();
   }
 
   /**
@@ -63,123 +133,222 @@ class ChartGrid extends HTMLElement {
    * @param {[number, number] | null} range
    */
   zoom(range) {
-    this.options.zoom = range;
-    const reset = /** @type {HTMLElement | null} */ (document.querySelector("[data-chart-reset]"));
-    if (reset) reset.hidden = !range;
-    this.load();
+    if (this.options) this.options.zoom = range;
+    if (control("reset")) control("reset").hidden = !range;
+    this.reload();
   }
 
+  /** Begin anew: which metrics there are, and the lines of the charts that can be seen. */
   async load() {
-    const turn = ++this.loads;
+    const { turn, sources } = this.begin();
+    for (const source of sources) source.feed.begin();
+    await this.ask(null, turn, (source, found) => source.feed.loaded(found.cursor, found.fence));
+  }
+
+  /** The same metrics otherwise: another range or axis. */
+  reload() {
+    const { turn } = this.begin();
+    if (this.isFew) return void this.ask(null, turn);
+    this.needVisible();
+  }
+
+  begin() {
     clearTimeout(this.retry);
-    this.feed.begin();
-    const url = new URL(this.dataset.url ?? "", location.href);
-    url.searchParams.set("x", this.options.x);
-    if (this.options.zoom) this.options.zoom.forEach((end, i) => url.searchParams.set(i ? "to" : "from", String(end)));
-    if (this.options.tails) url.searchParams.set("abandoned", "1");
+    for (const source of this.sources ?? []) source.stale();
+    this.wanted?.clear();
+    return { turn: (this.turn = (this.turn ?? 0) + 1), sources: this.sources ?? [] };
+  }
+
+  needVisible() {
+    for (const chart of this.charts?.values() ?? []) if (chart.visible) this.need(chart.group.names);
+  }
+
+  /** A chart can be seen that needs these lines: all that are asked for in one moment travel together. @param {string[]} names */
+  need(names) {
+    const missing = names.filter((name) => this.sources?.some((source) => source.missing([name]).length));
+    if (!missing.length || !this.wanted) return;
+    if (!this.wanted.size) {
+      const turn = this.turn;
+      queueMicrotask(() => {
+        if (turn !== this.turn) return;
+        const most = Math.max(1, Math.floor(LINES_A_REQUEST / (this.sources?.length || 1)));
+        const all = portions([...(this.wanted ?? [])], most);
+        this.wanted?.clear();
+        for (const some of all) this.ask(some, /** @type {number} */ (turn));
+      });
+    }
+    for (const name of missing) this.wanted.add(name);
+  }
+
+  /**
+   * @param {string[] | null} names null: those of a run with few, and which there are
+   * @param {number} turn
+   * @param {(source: RunSource, found: any) => import("./feed.js").Frame[] | null} [follow] frames that come after the answer
+   */
+  async ask(names, turn, follow) {
+    const sources = this.sources ?? [];
+    const requests = sources.map((source) => source.request(names));
+    const axis = this.options?.x ?? "step";
+    const { scale } = served(axis, sources[0]?.samples ?? 1);
     try {
-      const response = await fetch(url, { credentials: "same-origin" });
+      const response = await fetch(this.address(names), { credentials: "same-origin" });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
       const found = await response.json();
-      if (turn !== this.loads) return;
-      this.start = found.start;
-      this.options.marks = found.marks ?? [];
-      this.lines.clear();
-      for (const series of found.series) this.lines.set(series.name, lineOf(series));
-      for (const tail of found.abandoned ?? []) {
-        const line = this.lines.get(tail.name) ?? lineOf({ name: tail.name, x: [], last: [] });
-        (line.tails ??= []).push({ fence: tail.fence, ...lineOf(tail) });
-        this.lines.set(tail.name, line);
-      }
-      setCursor(`run:${this.dataset.run}`, found.cursor);
-      this.add(this.feed.loaded(found.cursor, found.fence));
-      this.arrange();
-      this.redraw();
+      if (turn !== this.turn) return;
+      const answers = found.runs ?? [found];
+      if (found.marks) this.moments = found.marks;
+      if (!names) this.isFew = answers.every((/** @type {any} */ one) => one.few);
+      answers.forEach((/** @type {any} */ one, /** @type {number} */ i) => sources[i].arrived(requests[i], one, axis, scale));
+      answers.forEach((/** @type {any} */ one, /** @type {number} */ i) => {
+        if (!follow) return;
+        setCursor(`run:${sources[i].id}`, one.cursor);
+        this.add(sources[i], follow(sources[i], one));
+      });
+      this.markUp();
+      this.querySelector(".chart-waiting")?.remove();
+      if (!names) this.arrange();
+      if (!names) this.needVisible();
+      this.redraw(names ?? undefined);
     } catch (error) {
-      if (turn !== this.loads) return;
+      if (turn !== this.turn) return;
+      requests.forEach((request, i) => sources[i].requests.delete(request));
       this.say(`The charts could not be loaded (${/** @type {Error} */ (error).message}). Trying again.`);
-      this.retry = setTimeout(() => this.load(), RETRY_MS);
+      clearTimeout(this.retry);
+      this.retry = setTimeout(() => (follow || !names ? this.load() : this.needVisible()), RETRY_MS);
     }
   }
 
-  /** @param {import("../live.js").Message} message */
-  receive(message) {
+  /** @param {string[] | null} names */
+  address(names) {
+    const url = new URL(this.dataset.url ?? "", location.href);
+    const many = this.hasAttribute("runs");
+    const { x, scale } = served(this.options?.x ?? "step", this.sources?.[0]?.samples ?? 1);
+    url.searchParams.set("x", x);
+    this.options?.zoom?.forEach((end, i) => url.searchParams.set(i ? "to" : "from", String(end / scale)));
+    if (this.tails && !many) url.searchParams.set("abandoned", "1");
+    if (many) {
+      for (const source of this.sources ?? []) url.searchParams.append("run", String(source.id));
+      url.searchParams.set("width", "600");
+    }
+    if (names) for (const name of names) url.searchParams.append("metrics", name);
+    else url.searchParams.set("few", "1");
+    return url;
+  }
+
+  /** What charts point out, along the axis that is on. */
+  markUp() {
+    const { options, sources = [] } = this;
+    if (!options) return;
+    const scale = served(options.x, sources[0]?.samples ?? 1).scale;
+    const found = this.moments?.map(({ step, kind, text }) => ({ x: step * scale, kind, text })) ?? [];
+    const rate = sources.length === 1 ? [...sources[0].lines.values()].find((line) => isRate(line.name)) : undefined;
+    options.marks = [...found, ...rateJumps(rate, format)];
+  }
+
+  /** @param {RunSource} source @param {import("../live.js").Message} message */
+  receive(source, message) {
     if (message.op === "reset") this.load();
     else if (message.t === "s" && ENDS.has(message.d?.state) && !this.dataset.settled) {
       this.dataset.settled = "1";
-      if (this.lines.size) this.load(); // its best checkpoint is known now
+      if (this.groups?.length) this.load(); // its best checkpoint is known now
     }
-    if (message.t === "s" && !this.lines.size && !this.feed.loading) this.arrange();
-    if (message.t === "m") this.add(this.feed.take(message.frames ?? []));
+    if (message.t === "s" && !this.groups?.length && !source.feed.loading) this.arrange();
+    if (message.t !== "m") return;
+    source.hold(message.frames ?? []);
+    this.add(source, source.feed.take(message.frames ?? []));
   }
 
-  /** @param {import("./feed.js").Frame[] | null} frames null when the series must be loaded again */
-  add(frames) {
+  /** @param {RunSource} source @param {import("./feed.js").Frame[] | null} frames null when the series must be loaded again */
+  add(source, frames) {
     if (!frames) return void this.load();
-    if (this.options.zoom) return; // what comes meanwhile is there when all is shown again
     let fresh = false;
-    let crowded = false;
     let newest = 0;
     const touched = new Set();
     for (const frame of frames) {
-      this.start ??= frame.times[0];
-      fresh = extend(this.lines, frame, this.options.x, this.start).length > 0 || fresh;
+      const begun = source.discover(frame);
+      fresh ||= begun.length > 0;
+      if (this.options?.zoom) continue; // what comes meanwhile is there when all is shown again
+      for (const name of begun) source.begin(name, frame.c - 1);
       newest = Math.max(newest, ...frame.times);
-      for (const name of frame.names) {
-        touched.add(name);
-        crowded ||= (this.lines.get(name)?.x.length ?? 0) > MOST_POINTS;
-      }
+      for (const name of source.extend(frame, this.options?.x ?? "step")) touched.add(name);
     }
-    if (crowded) return void this.load();
+    if ([...touched].some((name) => (source.lines.get(name)?.x.length ?? 0) > MOST_POINTS)) return void this.load();
     if (fresh) this.arrange();
-    for (const chart of this.charts.values()) if (chart.group.names.some((n) => touched.has(n))) chart.touch(newest);
+    if ([...touched].some(isRate)) this.markUp();
+    for (const chart of this.charts?.values() ?? []) if (chart.group.names.some((name) => touched.has(name))) chart.touch(newest);
   }
 
   arrange() {
-    let groups = grouped(this.lines.keys());
-    if (this.dataset.mode === "overview") groups = groups.slice(0, OVERVIEW_CHARTS);
+    const names = new Set((this.sources ?? []).flatMap((source) => [...source.known]));
+    if (names.size !== this.count) this.groups = grouped(names);
+    this.count = names.size;
+    const { groups = [], layout = DEFAULTS } = this;
     if (!groups.length) return this.say(this.dataset.settled ? "This run logged no metrics." : "Waiting for the first step.");
     this.querySelector(".chart-waiting")?.remove();
-    let section = "";
-    for (const group of groups) {
-      const chart = this.charts.get(group.title);
-      if (chart) {
-        chart.group = group;
-        continue;
-      }
-      if (group.section && group.section !== section && this.dataset.mode !== "overview") {
-        const heading = document.createElement("h2");
-        heading.className = "chart-section";
-        heading.textContent = group.section;
-        this.append(heading);
-      }
-      section = group.section;
-      const made = new Chart(group, this.lines, this.options);
-      this.charts.set(group.title, made);
-      this.append(made.element);
-      this.watcher?.observe(made.element);
+    const page = { objective: this.dataset.objective ?? "", search: this.search };
+    this.shelves = this.isOverview ? this.first(groups, page) : shelves(groups, layout, page);
+    const shown = /** @type {ShelfViews} */ (this.views).show(this.shelves);
+    for (const [title, chart] of this.charts ?? []) {
+      if (shown.has(title)) continue;
+      this.watcher?.unobserve(chart.element);
+      this.charts?.delete(title);
+      void chart.drop();
     }
   }
 
-  redraw() {
-    for (const chart of this.charts?.values() ?? []) chart.touch();
+  /** The overview: what a page opens with, filled up. @param {import("./names.js").Group[]} groups @param {{objective: string}} page */
+  first(groups, page) {
+    const top = new Set(pinnedOf(groups, DEFAULTS, page.objective));
+    const charts = [...groups.filter((group) => top.has(group.title)), ...groups.filter((group) => !top.has(group.title))].slice(0, OVERVIEW_CHARTS);
+    return [{ key: "pinned", title: "", open: true, folds: false, charts }];
   }
 
-  /** @param {string} text */
-  filter(text) {
-    const wanted = text.trim().toLowerCase();
-    for (const chart of this.charts.values()) chart.element.hidden = !chart.group.names.some((n) => n.toLowerCase().includes(wanted));
+  /** The chart of a group, made when it is wanted first. @param {import("./names.js").Group} group */
+  card(group) {
+    let chart = this.charts?.get(group.title);
+    if (chart) chart.group = group;
+    else {
+      const page = { level: this.isOverview ? 2 : 3, arranges: this.isOverview ? null : this.arranges(), need: (/** @type {string[]} */ names) => this.need(names) };
+      chart = new Chart(group, this.sources ?? [], /** @type {any} */ (this.options), page);
+      this.charts?.set(group.title, chart);
+      this.watcher?.observe(chart.element);
+    }
+    return chart.element;
+  }
+
+  /** @returns {import("./chart_parts.js").Arranges} */
+  arranges() {
+    const now = () => pinnedOf(this.groups ?? [], this.layout ?? DEFAULTS, this.dataset.objective ?? "");
+    const kept = () => this.layout ?? DEFAULTS;
+    return {
+      pin: (title) => this.change(withPin(kept(), now(), title)),
+      hide: (title) => this.change(withHidden(kept(), title)),
+      place: (title) => ({ pinned: now().includes(title), hidden: kept().hidden.includes(title) }),
+      move: (title, by) => {
+        const shelf = this.shelves?.find((one) => one.charts.some((chart) => chart.title === title));
+        const layout = shelf && withMove(kept(), shelf, title, by);
+        if (layout) this.change(layout);
+        /** @type {HTMLElement | null | undefined} */ (this.charts?.get(title)?.element.querySelector("[data-bs-toggle]"))?.focus();
+      },
+    };
+  }
+
+  /** @param {string[]} [names] only charts with one of these */
+  redraw(names) {
+    const some = names && new Set(names);
+    for (const chart of this.charts?.values() ?? []) if (!some || chart.group.names.some((name) => some.has(name))) chart.touch();
   }
 
   /** @param {string} text */
   say(text) {
-    let element = this.querySelector(".chart-waiting");
-    if (!element) {
-      element = document.createElement("p");
-      element.className = "text-secondary chart-waiting";
-      this.prepend(element);
+    let line = this.querySelector(".chart-waiting");
+    if (!line) {
+      line = document.createElement("p");
+      line.className = "text-secondary chart-waiting";
+      line.setAttribute("role", "status");
+      this.prepend(line);
     }
-    element.textContent = text;
+    line.textContent = text;
   }
 }
 

@@ -1,8 +1,6 @@
 // @ts-check
 // Plotly, loaded once for all charts of a page, with the one configuration that every chart uses.
-
-export const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
-export const DASHES = ["solid", "dash", "solid", "dash", "dot", "dashdot"];
+import { TITLES, drawn, written } from "./axes.js";
 
 export const CONFIG = {
   displaylogo: false,
@@ -48,29 +46,41 @@ function colour(name) {
   return known[name];
 }
 
-/** @typedef {{step: number, kind: string, text: string}} Mark a moment of the run that its charts point out */
-
 /**
  * Layout for the theme that is on. `zoom` is the part of the x axis that is shown, null for all of it.
- * @param {{log: boolean, x: string, zoom?: [number, number] | null, marks?: Mark[]}} options
+ * @param {{logY?: boolean, logX?: boolean, title?: string, x?: import("./axes.js").Axis, zoom?: [number, number] | null, marks?: import("./marks.js").Mark[], events?: boolean}} options
+ * @param {[number, number] | null} [range] of the y axis, its logarithm on a logarithmic one; null for all values
  */
-export function layout(options) {
+export function layout(options, range = null) {
   const axis = { gridcolor: colour("--s-line"), linecolor: colour("--s-line-strong"), zeroline: false, automargin: true, ticks: "" };
-  const zoom = options.zoom ?? null;
+  const { x = "step", zoom = null, logX = false } = options;
   return {
-    shapes: (options.marks ?? []).map((mark) => ({
-      type: "line", xref: "x", yref: "paper", x0: mark.step, x1: mark.step, y0: 0, y1: 1, layer: "below",
-      line: { width: 1, dash: "dot", color: colour("--s-muted") },
-      label: { text: mark.text, textangle: -90, textposition: "end", xanchor: "right", yanchor: "bottom", padding: 2, font: { size: 9, color: colour("--s-muted") } },
-    })),
+    shapes: options.events === false ? [] : (options.marks ?? []).map((mark) => shape(mark, x, colour("--s-muted"))),
     margin: { l: 8, r: 10, t: 8, b: 8 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: colour("--s-muted"), family: colour("--tblr-font-sans-serif"), size: 11 },
     showlegend: false,
-    hovermode: "x unified",
+    hovermode: false,
     hoverlabel: { bgcolor: colour("--s-raised"), bordercolor: colour("--s-line-strong"), font: { color: colour("--s-text") } },
-    xaxis: { ...axis, title: { text: options.x, font: { size: 11 } }, autorange: !zoom, ...(zoom ? { range: [...zoom] } : {}) },
-    yaxis: { ...axis, fixedrange: true, type: options.log ? "log" : "linear" },
+    xaxis: {
+      ...axis, title: { text: options.title ?? TITLES[x], font: { size: 11 } }, type: x === "time" ? "date" : logX ? "log" : "linear",
+      autorange: !zoom, ...(zoom ? { range: written(zoom, x, logX) } : {}),
+    },
+    yaxis: { ...axis, fixedrange: true, type: options.logY ? "log" : "linear", autorange: !range, ...(range ? { range: [...range] } : {}) },
   };
+}
+
+/**
+ * A checkpoint is a tick at the foot of the chart; what else happened is a line with its words.
+ * @param {import("./marks.js").Mark} mark
+ * @param {import("./axes.js").Axis} x
+ * @param {string} color
+ */
+function shape(mark, x, color) {
+  const place = drawn(mark.x, x);
+  const line = { type: "line", xref: "x", yref: "paper", x0: place, x1: place, y0: 0, layer: "below" };
+  if (mark.kind === "checkpoint") return { ...line, y1: 0.05, line: { width: 2, color } };
+  const label = { text: mark.text, textangle: -90, textposition: mark.kind === "rate" ? "middle" : "end", xanchor: "right", yanchor: "bottom", padding: 2, font: { size: 9, color } };
+  return { ...line, y1: 1, line: { width: 1, dash: mark.kind === "rate" ? "dashdot" : "dot", color }, label };
 }

@@ -18,18 +18,19 @@ export function toNumber(value) {
 
 /**
  * @param {{name: string, x: number[], last: any[], min?: any[], max?: any[], nonfinite?: number[]}} series
+ * @param {number} [scale] of its x
  * @returns {Line}
  */
-export function lineOf(series) {
+export function lineOf(series, scale = 1) {
   /** @type {Line} */
   const line = { name: series.name, x: [], y: [], odd: [] };
   if (series.min) {
     line.min = series.min;
     line.max = series.max;
   }
-  series.x.forEach((x, i) => push(line, x, series.last[i]));
+  series.x.forEach((x, i) => push(line, x * scale, series.last[i]));
   series.nonfinite?.forEach((n, i) => {
-    if (n && Number.isFinite(toNumber(series.last[i]))) line.odd.push({ x: series.x[i], word: "NaN" });
+    if (n && Number.isFinite(toNumber(series.last[i]))) line.odd.push({ x: series.x[i] * scale, word: "NaN" });
   });
   return line;
 }
@@ -54,26 +55,38 @@ export function push(line, x, value) {
 }
 
 /**
- * Adds a live frame to the lines; returns the names that were not there before.
+ * Adds a live frame to those of the lines that are there; returns their names.
  * @param {Map<string, Line>} lines
  * @param {any} frame
- * @param {"step" | "epoch" | "relative"} axis
+ * @param {import("./axes.js").Axis} axis
  * @param {number | null} start seconds of the first point
+ * @param {number} [samples] that a step takes
  */
-export function extend(lines, frame, axis, start) {
+export function extend(lines, frame, axis, start, samples = 1) {
   /** @type {string[]} */
-  const fresh = [];
-  const xs = axis === "step" ? frame.steps : axis === "epoch" ? frame.epochs : frame.times.map((/** @type {number} */ t) => t - (start ?? frame.times[0]));
+  const grown = [];
+  const xs = along(frame, axis, start, samples);
   frame.names.forEach((/** @type {string} */ name, /** @type {number} */ k) => {
-    let line = lines.get(name);
-    if (!line) {
-      line = { name, x: [], y: [], odd: [] };
-      lines.set(name, line);
-      fresh.push(name);
-    }
+    const line = lines.get(name);
+    if (!line) return;
     for (let i = 0; i < xs.length; i++) push(line, xs[i], frame.values[k][i]);
+    grown.push(name);
   });
-  return fresh;
+  return grown;
+}
+
+/**
+ * @param {any} frame
+ * @param {import("./axes.js").Axis} axis
+ * @param {number | null} start
+ * @param {number} samples
+ * @returns {number[]}
+ */
+function along(frame, axis, start, samples) {
+  if (axis === "epoch") return frame.epochs;
+  if (axis === "time") return frame.times;
+  if (axis === "relative") return frame.times.map((/** @type {number} */ t) => t - (start ?? frame.times[0]));
+  return axis === "samples" ? frame.steps.map((/** @type {number} */ s) => s * samples) : frame.steps;
 }
 
 /**
@@ -91,25 +104,6 @@ export function smooth(y, weight) {
     count = count * weight + (1 - weight);
     return sum / count;
   });
-}
-
-/**
- * Charts of a run: training and validation of the same thing share one.
- * @param {Iterable<string>} names
- * @returns {{title: string, section: string, names: string[]}[]}
- */
-export function grouped(names) {
-  /** @type {Map<string, string[]>} */
-  const charts = new Map();
-  for (const name of names) {
-    const short = name.replace(/^(train|val|valid|validation|test)[_/]/, "").replace(/_(step|epoch)$/, "");
-    const key = name.includes("/") && !/^(train|val|valid|validation|test)\//.test(name) ? name : short;
-    charts.set(key, [...(charts.get(key) ?? []), name]);
-  }
-  const order = (/** @type {string} */ t) => (t === "loss" ? 0 : /acc|r2|f1|auc|iou|bleu/.test(t) ? 1 : /mae|mse|rmse/.test(t) ? 2 : 3);
-  return [...charts]
-    .map(([title, members]) => ({ title, section: title.includes("/") ? title.split("/")[0] : "", names: members.sort() }))
-    .sort((a, b) => order(a.title) - order(b.title) || (a.title < b.title ? -1 : 1));
 }
 
 /** @param {number | null | undefined} value */

@@ -1,7 +1,8 @@
 // @ts-check
 // <result-chart data-kind data-source>: draws what the page's JSON holds of a run's results.
 // <pixel-image data-pixels data-width data-height data-channels>: a small picture from its bytes.
-import { COLOURS, CONFIG, layout, plotly } from "./plotly.js";
+import { PALETTES, theme } from "./colours.js";
+import { CONFIG, layout, plotly } from "./plotly.js";
 
 /** @typedef {{classes: string[], confusion: number[][]}} Confusion */
 /** @typedef {{points: {true: number[], predicted: number[]}, residuals: {edges: number[], counts: number[]}}} Numbers */
@@ -45,7 +46,7 @@ function confusion({ classes, confusion: counts }) {
     hovertemplate: "true %{y}<br>predicted %{x}<br>%{customdata} (%{z:.1%} of the class)<extra></extra>",
     ...(many ? {} : { text, texttemplate: "%{text}" }),
   };
-  const base = layout({ log: false, x: "predicted" });
+  const base = layout({ title: "predicted" });
   const category = { type: "category", showgrid: false, tickangle: "auto" };
   return {
     traces: [trace],
@@ -61,11 +62,11 @@ function confusion({ classes, confusion: counts }) {
 function points({ points: { true: truth, predicted } }) {
   const both = [...truth, ...predicted].filter(Number.isFinite);
   const [low, high] = both.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
-  const base = layout({ log: false, x: "true" });
+  const base = layout({ title: "true" });
   return {
     traces: [
       { x: [low, high], y: [low, high], mode: "lines", line: { color: base.xaxis.linecolor, width: 1.5, dash: "dash" }, hoverinfo: "skip" },
-      { x: truth, y: predicted, mode: "markers", marker: { color: COLOURS[0], size: 5, opacity: 0.55 }, hovertemplate: "true %{x:.5g}<br>predicted %{y:.5g}<extra></extra>" },
+      { x: truth, y: predicted, mode: "markers", marker: { color: PALETTES[theme()][0], size: 5, opacity: 0.55 }, hovertemplate: "true %{x:.5g}<br>predicted %{y:.5g}<extra></extra>" },
     ],
     layout: { ...base, hovermode: "closest", yaxis: { ...base.yaxis, title: { text: "predicted", font: { size: 11 } } } },
   };
@@ -73,11 +74,11 @@ function points({ points: { true: truth, predicted } }) {
 
 /** @param {Numbers} data */
 function residuals({ residuals: { edges, counts } }) {
-  const base = layout({ log: false, x: "predicted − true" });
+  const base = layout({ title: "predicted − true" });
   const middle = counts.map((_, i) => (edges[i] + edges[i + 1]) / 2);
   const span = counts.map((_, i) => `${Number(edges[i].toPrecision(4))} … ${Number(edges[i + 1].toPrecision(4))}`);
   return {
-    traces: [{ type: "bar", x: middle, y: counts, text: span, textposition: "none", marker: { color: COLOURS[0] }, hovertemplate: "%{text}<br>%{y} examples<extra></extra>" }],
+    traces: [{ type: "bar", x: middle, y: counts, text: span, textposition: "none", marker: { color: PALETTES[theme()][0] }, hovertemplate: "%{text}<br>%{y} examples<extra></extra>" }],
     layout: { ...base, hovermode: "closest", bargap: 0.05, yaxis: { ...base.yaxis, title: { text: "examples", font: { size: 11 } } } },
   };
 }

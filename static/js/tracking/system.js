@@ -1,6 +1,7 @@
 // @ts-check
 // <system-charts>: what an attempt took of its machine, asked for again every few seconds while it goes on.
-import { Chart } from "./chart.js";
+import { Chart, OPTIONS } from "./chart.js";
+import { Crosshair, hearCrosshair } from "./crosshair.js";
 import { lineOf } from "./points.js";
 
 const EVERY_MS = 3000;
@@ -14,6 +15,8 @@ class SystemCharts extends HTMLElement {
     }, { rootMargin: "200px" });
     this.themes = new MutationObserver(() => this.charts.forEach(({ chart }) => chart.touch()));
     this.themes.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+    this.crosshair = new Crosshair(() => [...(this.charts?.values() ?? [])].map(({ chart }) => chart), () => {});
+    hearCrosshair(this, this.crosshair);
     this.load();
   }
 
@@ -47,7 +50,7 @@ class SystemCharts extends HTMLElement {
     if (!known) {
       this.querySelector(".chart-waiting")?.remove();
       const lines = new Map();
-      known = { lines, chart: new Chart({ title, names }, lines, { smoothing: 0, log: false, x: "relative" }) };
+      known = { lines, chart: new Chart({ title, names }, [{ id: 0, name: "", lines }], { ...OPTIONS, x: "relative" }) };
       this.charts.set(title, known);
       this.append(known.chart.element);
       this.watcher?.observe(known.chart.element);

@@ -1,0 +1,41 @@
+// @ts-check
+// Moments that charts point out: resumes and checkpoints, which the server knows, and jumps of the learning rate.
+
+/** @typedef {{x: number, kind: "resumed" | "best" | "checkpoint" | "rate", text: string}} Mark */
+
+const MOST_RATES = 20;
+const LEAST_JUMP = 1.25;
+
+/**
+ * Where a learning rate jumps: by a quarter or more from one point to the next. A rate that changes all the time, as
+ * that of a cosine does, has no such moments, and neither has one whose points are bins.
+ * @param {import("./points.js").Line | undefined} line
+ * @param {(value: number) => string} format
+ * @returns {Mark[]}
+ */
+export function rateJumps(line, format) {
+  if (!line || line.min) return [];
+  /** @type {Mark[]} */
+  const found = [];
+  for (let i = 1; i < line.x.length; i++) {
+    const [before, after] = [line.y[i - 1], line.y[i]];
+    if (!before || !after || before < 0 || after < 0) continue;
+    if (Math.max(before / after, after / before) >= LEAST_JUMP) found.push({ x: line.x[i], kind: "rate", text: `lr ${format(after)}` });
+  }
+  return found.length > MOST_RATES ? [] : found;
+}
+
+/**
+ * The mark nearest to a place, if it is near enough to be meant.
+ * @param {Mark[]} marks
+ * @param {number} x
+ * @param {number} reach
+ */
+export function markAt(marks, x, reach) {
+  let best = null;
+  for (const mark of marks) {
+    const away = Math.abs(mark.x - x);
+    if (away <= reach && (!best || away < Math.abs(best.x - x))) best = mark;
+  }
+  return best;
+}
