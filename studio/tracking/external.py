@@ -88,7 +88,8 @@ def event_handler(run_pk: int, fence: int, by: str) -> Callable[[Event], None]:
     def handle(event: Event) -> None:
         kind = event["kind"]
         if kind == "ready":
-            lease.ready(run_pk, fence, int(event.get("resume_step") or 0), by=by)
+            goes_on = Attempt.objects.filter(run_id=run_pk, fence__lt=fence).exists()
+            lease.ready(run_pk, fence, int(event.get("resume_step") or 0) if goes_on else 0, by=by)
             if (at := moment(number(event.get("t")))) is not None:
                 Attempt.objects.filter(run_id=run_pk, fence=fence, started_at__lte=at).update(ready_at=at)
         elif kind == "config":

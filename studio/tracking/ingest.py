@@ -124,8 +124,6 @@ def rebuild_summary(run_pk: int, fence: int, resume_step: int) -> None:
     """After a resume: fold again what is still visible, since abandoned points must not decide a best value."""
     from studio.tracking.stored import visible_blocks
 
-    if resume_step < 0:
-        return
     summary: Summary = {}
     for block in visible_blocks(run_pk):
         summarise(summary, block)
