@@ -157,9 +157,12 @@ TEMPLATES = [
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 
+DATABASE_URL = _env("DATABASE_URL")
+
+
 def _database() -> dict[str, object]:
     """SQLite in the data directory, or PostgreSQL by `STUDIO_DATABASE_URL=postgres://user:password@host:port/name`."""
-    url = _env("DATABASE_URL")
+    url = DATABASE_URL
     if not url:
         return {
             "ENGINE": "django.db.backends.sqlite3",
@@ -224,6 +227,10 @@ API_REQUESTS_PER_MINUTE, API_MISSES_PER_MINUTE = 1200, 30
 HUNG_AFTER_S = float(_env("HUNG_AFTER_S", "1800"))  # without any event; 0 never
 TRAINER_THREADS = int(_env("TRAINER_THREADS", str(max(1, (os.cpu_count() or 2) // 2))))
 
+# The GPUs that whoever starts a worker lets it see; None for all.
+_visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+VISIBLE_DEVICES = None if _visible is None else [d for d in _visible.split(",") if d.strip() not in ("", "-1")]
+
 # Upward calls are data: dotted names that the queue resolves. A test resolves each.
 EXECUTE_JOB = "studio.worker.jobs.execute_run"
 INSPECT_MODEL_JOB = "studio.registry.inspect.inspect_model_version"
@@ -237,7 +244,6 @@ RUN_READY_HOOKS = ["studio.tracking.ingest.rebuild_summary"]
 SCHEDULED: list[tuple[float, str]] = [
     (REAP_EVERY_S, "studio.runs.reap.reap_lost"),
     (REAP_EVERY_S, "studio.runs.reap.reconcile"),
-    (REAP_EVERY_S, "studio.runs.preflight.tidy"),
     (600.0, "studio.runs.register.forget_old"),
     (30.0, "studio.tracking.compact.compact_waiting"),
     (3600.0, "studio.ops.schedule.clear_sessions"),

@@ -136,7 +136,7 @@ def make_run(project: Project | None = None, *, state: str = State.QUEUED, **fie
     number, now = fields.pop("number", None) or _next_number(project), timezone.now()
     values: dict[str, Any] = {"name": f"run {number}", "spec": json.loads(spec.to_json()), "spec_hash": spec.hash}
     if state != State.DRAFT:
-        values["queued_at"] = now - timedelta(minutes=2)
+        values["queued_at"] = values["turn"] = now - timedelta(minutes=2)
     if state not in (State.DRAFT, State.QUEUED):
         values |= {"fence": 1, "started_at": now - timedelta(minutes=1)}
     if state in SETTLED:

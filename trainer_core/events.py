@@ -59,7 +59,7 @@ MAGIC = (
 )
 OUTCOMES = (
     "ok", "user_error", "nan_stop", "oom_cuda", "oom_host", "hung", "died", "lost", "preempted", "infra",
-    "paused", "cancelled", "data_changed", "unkillable",
+    "paused", "cancelled", "data_changed", "unkillable", "time_limit",
 )  # fmt: skip
 
 

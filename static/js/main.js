@@ -4,6 +4,7 @@ import { refreshTimes } from "./core/times.js";
 import "./accounts/submit-once.js";
 import "./registry/file-upload.js";
 import "./runs/log-tail.js";
+import "./runs/queue-page.js";
 import "./runs/run-form.js";
 import "./runs/run-list.js";
 import "./runs/run-status.js";

@@ -147,10 +147,14 @@ class UploadOut(Schema):
 
 
 class WorkerOut(Schema):
+    id: int
     name: str
     host: str
     pool: str
     queues: list[str]
+    labels: list[str]
+    devices: list[str] = Field(description="GPUs that it may give to runs.")
+    usage: dict[str, Any] = Field(description="Of its machine, at the last heartbeat.")
     info: dict[str, Any]
     draining: bool
     online: bool

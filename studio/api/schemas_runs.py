@@ -11,12 +11,13 @@ from ninja import Field, Schema
 from pydantic import StringConstraints
 
 from studio.api.schemas import Given, Id, Note
+from studio.api.schemas_queue import QueueGiven
 from studio.runs.models import State
 
 Values = dict[str, Any]
 
 
-class RunGiven(Given):
+class RunGiven(QueueGiven):
     project: Id
     model_version: Id
     dataset_version: Id
@@ -27,6 +28,7 @@ class RunGiven(Given):
     extras: Values = Field(default_factory=dict, description="Early stopping and checkpoint policy.")
     seed: int | None = Field(None, ge=0, le=2**32 - 1, description="Drawn when left out.")
     parent: Id | None = None
+    after: Id | None = Field(None, description="A run of the same team that has to succeed first.")
     start: Id | None = Field(None, description="Id of a checkpoint that the run begins with.")
     start_mode: Literal["weights", "all"] = Field(
         "weights", description="Its weights alone, to fine-tune, or all of it, to train further exactly."
@@ -79,6 +81,13 @@ class RunDetail(RunOut):
     spec: Values
     spec_hash: str
     queued_at: datetime | None
+    pool: str
+    priority: int
+    gpus: int | None
+    labels: list[str]
+    max_runtime_s: int | None
+    not_before: datetime
+    after: int | None = Field(alias="after_id")
 
 
 class EventOut(Schema):

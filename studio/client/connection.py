@@ -53,6 +53,10 @@ class Connection:
         """POST of something that may happen twice, such as cancelling."""
         return self._json("POST", path, body=b"{}")
 
+    def send(self, method: str, path: str, given: Mapping[str, Any]) -> Any:
+        """A change that may happen twice, with what is to be changed."""
+        return self._json(method, path, body=json.dumps(given).encode())
+
     def put(self, path: str, data: bytes, *, headers: Mapping[str, str], **query: Any) -> Any:
         """One try: the caller asks where to go on."""
         with self.open("PUT", path, query=query, body=data, headers=headers) as response:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 from studio.client.connection import Connection
 from studio.client.datasets import Datasets
@@ -15,6 +15,27 @@ from studio.client.errors import StudioError
 from studio.client.models import Models
 from studio.client.projects import Projects
 from studio.client.records import Checkpoint, DatasetVersion, ModelVersion, Project, Record, Series, Values
+
+
+class Queueing(TypedDict, total=False):
+    """When and where a run starts. Times are text: `start_after` 2h30min from now, or a moment; `max_runtime` 12h."""
+
+    pool: str | None
+    priority: int | None
+    start_after: str | None
+    gpus: int | None
+    labels: list[str] | None
+    max_runtime: str | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """`place` 1 is next in its pool; `why` says what it waits for; `starts_in_s` is an estimate."""
+
+    place: int | None
+    why: str | None
+    starts_in_s: float | None
+
 
 MOST_POINTS = 50_000
 ENDED = ("succeeded", "failed", "cancelled")
@@ -63,6 +84,19 @@ class Run(Record):
     def resume(self) -> Self:
         """A paused, failed or cancelled run goes back to the queue and on from its newest checkpoint."""
         return self._take(self._connection.post(f"/runs/{self.id}/resume"))
+
+    def place(self) -> Place:
+        """Where it stands in the queue, why it waits, and about when it starts; all None when it does not wait."""
+        return Place(**self._connection.get(f"/runs/{self.id}/queue"))
+
+    def move(self, where: str = "", *, before: Run | int | None = None) -> Place:
+        """Another place among the waiting runs that one may edit: `first`, `up`, `down`, `last`, or before one of them."""
+        key = before.id if isinstance(before, Run) else before
+        return Place(**self._connection.send("POST", f"/runs/{self.id}/move", {"where": where or None, "before": key}))
+
+    def change(self, *, free: bool = False, **queueing: Unpack[Queueing]) -> Place:
+        """Another priority, pool, time or need while it waits; `free` lets it start without what it comes after."""
+        return Place(**self._connection.send("PATCH", f"/runs/{self.id}/queue", {"free": free, **queueing}))
 
     def series(self, metric: str) -> Series:
         """All points of a metric of the surviving attempts."""
@@ -127,9 +161,12 @@ class Runs:
         note: str = "",
         start: Checkpoint | int | None = None,
         start_mode: str = "weights",
+        after: Run | int | None = None,
+        **queueing: Unpack[Queueing],
     ) -> Run:
         """Queue a run. `start` is a checkpoint that it begins with: its "weights", to fine-tune, or "all" of it, to train
         further exactly. A model or dataset may be a version, its id, or a name: then its newest ready version is taken.
+        `after` is a run that has to succeed first; `queueing` says when and where it starts.
 
         StudioError, with `fields`, says what does not fit; then nothing is queued.
         """
@@ -148,6 +185,8 @@ class Runs:
             "note": note,
             "start": start.id if isinstance(start, Checkpoint) else start,
             "start_mode": start_mode,
+            "after": after.id if isinstance(after, Run) else after,
+            **queueing,
         }
         return Run.read(self._connection, self._connection.create("/runs", given))
 

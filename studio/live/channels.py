@@ -20,21 +20,25 @@ MOST_FRAMES = 400  # further behind than this, a page is told to load its series
 
 
 def parse(name: str) -> tuple[str, int] | None:
-    """`run:12` → ("run", 12); None for anything else."""
+    """`run:12` → ("run", 12), and `queue:0`, which only says that the queue has changed; None for anything else."""
     kind, _, number = name.partition(":")
+    if name == "queue:0":
+        return "queue", 0
     if kind not in ("run", "project") or not number.isascii() or not number.isdigit() or len(number) > 18:
         return None
     return kind, int(number)
 
 
 def streams_of(kind: str, pk: int) -> list[str]:
-    return [f"run:{pk}:m", f"run:{pk}:s", f"run:{pk}:l", f"run:{pk}:f"] if kind == "run" else [f"project:{pk}:s"]
+    return [f"run:{pk}:m", f"run:{pk}:s", f"run:{pk}:l", f"run:{pk}:f"] if kind == "run" else [f"{kind}:{pk}:s"]
 
 
 def may_see(user: User, kind: str, pk: int) -> bool:
     """One query."""
     if not user.is_authenticated or not user.is_active:
         return False
+    if kind == "queue":
+        return True
     rows: Any = Run.objects if kind == "run" else Project.objects
     return rows.all().visible_to(user).filter(pk=pk).exists()
 
@@ -59,7 +63,7 @@ def still_seen(session_key: str | None, wanted: Iterable[tuple[str, int]]) -> se
 def catch_up(kind: str, pk: int, cursor: int) -> tuple[list[dict[str, Any]], int | None]:
     """Messages for a page that knows everything up to `cursor`; and, when the page must load its series again because
     it is too far behind, the frame from which on it is sent frames again."""
-    if kind == "project":
+    if kind != "run":
         return [], None
     run = Run.objects.filter(pk=pk).first()
     if run is None:

@@ -22,6 +22,7 @@ from studio.ops.address import allowed_hosts, health_status, listen, public_url
 from studio.ops.children import Child
 from studio.ops.redis_server import RedisServerError
 from studio.ops.supervisor import Supervisor
+from studio.runs import add_worker
 
 READY_LIMIT_S = 60.0
 ERRORS_LIMIT_S = 3.0  # a web server that answers with errors for so long will not get better
@@ -61,6 +62,7 @@ def _start(supervisor: Supervisor, options: UpOptions, listener: socket.socket, 
         redis_server.end_leftover()
         supervisor.add(server := installation.queue_server())
     prepare_database()
+    add_worker.write_environment()
     environment = {
         "STUDIO_DATA_DIR": str(settings.DATA_DIR),
         "STUDIO_PUBLIC_URL": url,

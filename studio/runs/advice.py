@@ -16,6 +16,7 @@ ADVICE = {
     "infra": "The machine, not the code, ended it. Resume goes on from the newest checkpoint.",
     "unkillable": "A process hangs in the kernel, often on a lost mount or a GPU fault. Look at the machine before you resume.",
     "data_changed": "The data is not what was registered. Register it as a new version, then use Change and run.",
+    "time_limit": "Resume gives it as much time again and goes on from its newest checkpoint; Change and run can give it more.",
 }
 ELSEWHERE = (
     "What the program wrote and could not send is kept beside it: start it again there, or send it with "
@@ -27,8 +28,8 @@ RARE_CHECKPOINTS = (
 
 
 def advice(run: Run) -> str:
-    """One or two sentences for a failed run; empty for others."""
-    if run.state != State.FAILED:
+    """One or two sentences for a run that failed or had its time; empty for others."""
+    if run.state != State.FAILED and run.outcome != "time_limit":
         return ""
     if run.is_external:
         return ELSEWHERE if run.outcome in ("lost", "died") else ""

@@ -63,7 +63,8 @@ def request_resume(*, run: Run, user: User | None) -> Run:
         raise RunError(f"{run} is {State(run.state).label.lower()}; there is nothing to resume.")
     by = str(user or "system")
     with transaction.atomic():
-        again: dict[str, Any] = {"restarts": 0, "outcome": "", "queued_at": Now(), "not_before": Now()}
+        again: dict[str, Any] = {"restarts": 0, "outcome": "", "queued_at": Now(), "turn": Now()}
+        again["not_before"] = Now()
         transition(run, State.QUEUED, by=by, reason=f"Resumed by {by}.", **again)
         queue.enqueue_run(run)
     return run

@@ -1,4 +1,4 @@
-"""What pages show of a run beyond its columns: how far it is, why it waits, its most telling number."""
+"""What pages show of a run beyond its columns: how far it is, whether it is heard of, its most telling number."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 from django.utils import timezone
 
 from studio.runs.models import Run, State
-from studio.runs.register import online
 
 MISSED_BEATS = 2
 # Metrics that people look at first, when the run does not say which one it watches.
@@ -99,7 +97,7 @@ def logged_from(run: Run) -> str:
 
 def starts_again_in_s(run: Run) -> int:
     """Seconds that a queued run waits after a failure; 0 when it need not."""
-    if run.state != State.QUEUED:
+    if run.state != State.QUEUED or not run.fence:
         return 0
     return max(0, math.ceil((run.not_before - timezone.now()).total_seconds()))
 
@@ -128,31 +126,3 @@ def key_metric(run: Run) -> Number | None:
     for name in sorted(summary):
         return Number(name, summary[name].get("last"), "last")
     return None
-
-
-def ahead_of(run: Run) -> int:
-    """How many waiting runs of the pool come before this one; one query."""
-    before = Q(priority__gt=run.priority) | Q(priority=run.priority, queued_at__lt=run.queued_at)
-    before |= Q(priority=run.priority, queued_at=run.queued_at, pk__lt=run.pk)
-    return Run.objects.filter(before, state=State.QUEUED, pool=run.pool).count()
-
-
-def why_waiting(run: Run) -> str:
-    """Why a queued run does not run yet, in words; three queries."""
-    workers = [worker.pk for worker in online().filter(pool=run.pool) if "runs" in worker.queues]
-    busy = Run.objects.held().filter(worker__in=workers).values("worker").distinct().count()
-    return waiting_words(run, ahead=ahead_of(run), workers=len(workers), free=len(workers) - busy)
-
-
-def waiting_words(run: Run, *, ahead: int, workers: int, free: int) -> str:
-    """The same from counts: runs before it in its pool, workers of the pool, those of them that do nothing."""
-    wait = (run.not_before - timezone.now()).total_seconds()
-    if wait > 0:
-        return f"It starts again in {math.ceil(wait)} s."
-    if not workers:
-        return "No worker is online." if run.pool == "default" else f"No worker of the pool {run.pool} is online."
-    if ahead:
-        return f"{ahead} run{'' if ahead == 1 else 's'} before it."
-    if free <= 0:
-        return f"It is next; {'the worker is' if workers == 1 else f'all {workers} workers are'} busy."
-    return "It is next, and a worker is free."

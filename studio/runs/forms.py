@@ -14,16 +14,17 @@ from django.forms import BoundField
 from studio.core.option_fields import UNSET, option_field
 from studio.registry.models import DatasetVersion, ModelVersion, Version
 from studio.registry.refs import form_options
-from studio.runs import starts
+from studio.runs import queue_options, starts
 from studio.runs.models import Checkpoint, Run
+from studio.runs.queue_options import QUEUE_OPTIONS
 from studio.runs.starts import MODES
-from studio.runs.submit import SEED, build_spec
+from studio.runs.submit import SEED
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec
-from trainer_core.spec import RunSpec
 
 SECTIONS = ("General", "Data", "Model", "Optimiser", "Trainer", "Hardware", "Checkpoints", "Advanced")
 MOST_VISIBLE = 25
 PARTS = ("model", "data", "trainer", "extras")
+MORE_PARTS = (*PARTS, "queue")  # the last is no part of the specification
 AIM_STEPS, LEAST_EPOCHS, MOST_EPOCHS, UNKNOWN_EPOCHS = 600, 10, 100, 20
 Values = dict[str, Any]
 
@@ -58,22 +59,6 @@ class RunForm(forms.Form):
         max_length=10_000,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         help_text="What you want to find out, for those who look at the run later.",
-    )
-    priority = forms.IntegerField(
-        label="Priority",
-        required=False,
-        min_value=-100,
-        max_value=100,
-        widget=forms.TextInput(attrs={"placeholder": "0"}),
-        help_text="Runs with a higher one start first.",
-    )
-    pool = forms.RegexField(
-        r"^[a-z0-9][a-z0-9_-]{0,39}$",
-        label="Pool",
-        required=False,
-        widget=forms.TextInput(attrs={"placeholder": "default"}),
-        help_text="Which group of workers takes it.",
-        error_messages={"invalid": "A pool's name has up to 40 of a-z, 0-9, - and _."},
     )
     start = forms.ChoiceField(label="Start from", required=False, choices=())
     start_mode = forms.ChoiceField(label="Take over", required=False, choices=MODES)
@@ -114,6 +99,7 @@ class RunForm(forms.Form):
             "data": form_options(self.dataset_version),
             "trainer": TRAINER_OPTIONS,
             "extras": RUN_EXTRAS,
+            "queue": QUEUE_OPTIONS,
         }
         for part, options in parts.items():
             for name, spec in options.items():
@@ -124,7 +110,6 @@ class RunForm(forms.Form):
         """The fields by section: basic ones in sight, at most MOST_VISIBLE of them, the others folded."""
         found = {title: Section(title) for title in SECTIONS}
         found["General"].shown = [self["name"], self["note"], self["seed"]]
-        found["General"].folded = [self["priority"], self["pool"]]
         left = MOST_VISIBLE - 3 - 4  # model, dataset, start and what of it stand above
         for name, spec in self._specs.items():
             if name == "seed":
@@ -137,7 +122,7 @@ class RunForm(forms.Form):
 
     def chosen(self) -> dict[str, Any]:
         """What `submit_run` takes, from a valid form: only what differs from the defaults."""
-        parts: dict[str, Values] = {part: {} for part in PARTS}
+        parts: dict[str, Values] = {part: {} for part in MORE_PARTS}
         for name in self._specs:
             part, _, option = name.partition(".")
             if option and self.cleaned_data[name] is not UNSET:
@@ -146,8 +131,7 @@ class RunForm(forms.Form):
         return {
             "name": self.cleaned_data["name"],
             "note": self.cleaned_data["note"],
-            "priority": self.cleaned_data["priority"] or 0,
-            "pool": self.cleaned_data["pool"] or "default",
+            "queueing": parts["queue"],
             "idempotency_key": self.cleaned_data["key"] or None,
             "seed": None if seed is UNSET else seed,
             "start": self.checkpoint,
@@ -157,32 +141,6 @@ class RunForm(forms.Form):
             "trainer": parts["trainer"],
             "extras": parts["extras"],
         }
-
-    def spec(self) -> RunSpec:
-        """The specification that a valid form makes; RunError names the fields that do not fit together."""
-        chosen, start = self.chosen(), self.checkpoint
-        parts = ("trainer", "model_args", "data_args", "extras", "seed")
-        return build_spec(
-            model_version=self.model_version,
-            dataset_version=self.dataset_version,
-            start=None if start is None else starts.start_of(start, chosen["start_mode"]),
-            **{part: chosen[part] for part in parts},
-        )
-
-    def shown_values(self) -> dict[str, Values]:
-        """By part what the fields show and what fits, of a form that need not have been sent; for what looks at it."""
-        parts: dict[str, Values] = {part: {} for part in PARTS}
-        for name in self._specs:
-            part, _, option = name.partition(".")
-            if not option:
-                continue
-            try:
-                value = self.fields[name].clean(self.fields[name].prepare_value(self[name].value()))
-            except forms.ValidationError:
-                continue
-            if value is not UNSET:
-                parts[part][option] = value
-        return parts
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -198,10 +156,10 @@ class RunForm(forms.Form):
 def values_of(run: Run) -> Values:
     """What the form shows for a run that is changed: everything that was chosen for it."""
     spec = run.spec
-    values: Values = {"name": run.name, "seed": spec.get("seed"), "priority": run.priority or None}
+    values: Values = {"name": run.name, "seed": spec.get("seed")}
     values["start"] = str(run.start_checkpoint_id or "")
     values["start_mode"] = (spec.get("start") or {}).get("mode", "weights")
-    values["pool"] = run.pool if run.pool != "default" else ""
+    values |= {f"queue.{name}": value for name, value in queue_options.values_of(run).items() if value is not None}
     for part in PARTS:
         chosen = spec.get(part, {})
         chosen = chosen.get("args", {}) if part in ("model", "data") else chosen

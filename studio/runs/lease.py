@@ -12,14 +12,16 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce, Least, Now
+from django.db.models.functions import Least, Now
 from django.utils.module_loading import import_string
 
-from studio.runs import publish, queue
+from studio.runs import publish, queue, slots
+from studio.runs.claim import acquire, acquire_next
 from studio.runs.errors import StaleState
-from studio.runs.models import HELD, RESUMABLE, Attempt, Checkpoint, Run, RunEvent, State, Worker
+from studio.runs.models import HELD, RESUMABLE, Attempt, Checkpoint, Run, RunEvent, State
 from studio.runs.states import transition
 
+__all__ = ["acquire", "acquire_next"]
 RESTARTED = ("lost", "infra", "hung")  # within the budget; `preempted` always; `oom_host` once
 # A pause that was asked for is kept when the attempt ends for no fault of the user's code.
 PAUSED_BY = ("paused", "cancelled", "preempted", "oom_host", *RESTARTED)
@@ -31,42 +33,6 @@ class Held:
     """What a heartbeat brings back: the state in which people want the run."""
 
     state: State
-
-
-def acquire_next(worker: Worker, pool: str = "default") -> Attempt | None:
-    """Take the first waiting run of the pool: highest priority, then longest waiting."""
-    waiting = Run.objects.filter(state=State.QUEUED, not_before__lte=Now(), pool=pool)
-    for pk in waiting.order_by("-priority", "queued_at", "pk").values_list("pk", flat=True)[:20]:
-        if attempt := acquire(pk, worker):
-            return attempt
-    return None
-
-
-def acquire(run_pk: int, worker: Worker) -> Attempt | None:
-    """Lease this run and begin its next attempt (T2); None when somebody else was quicker."""
-    run = Run.objects.filter(pk=run_pk, state=State.QUEUED).first()
-    if run is None:
-        return None
-    try:
-        with transaction.atomic():
-            if not Run.objects.filter(pk=run_pk, state=State.QUEUED, not_before__lte=Now()).update(
-                fence=F("fence") + 1
-            ):
-                return None
-            run.refresh_from_db()
-            transition(
-                run,
-                State.STARTING,
-                by=worker.name,
-                fence=run.fence,
-                worker=worker,
-                lease_until=Now() + timedelta(seconds=settings.LEASE_S),
-                started_at=Coalesce(F("started_at"), Now()),
-                outcome="",
-            )
-            return Attempt.objects.create(run=run, fence=run.fence, worker=worker, host=worker.info)
-    except StaleState:
-        return None
 
 
 def beat(run_pk: int, fence: int) -> Held | None:
@@ -82,6 +48,24 @@ def state_of(run_pk: int, fence: int) -> State | None:
     """In which state people want the run that this attempt holds; None when it has been superseded."""
     state = Run.objects.filter(pk=run_pk, fence=fence, state__in=HELD).values_list("state", flat=True).first()
     return None if state is None else State(state)
+
+
+def overtime(run_pk: int, fence: int, words: str) -> None:
+    """The run has had its time: its holder itself stops it, as a cancel would (T8); not when people stopped it before.
+
+    StaleState when the attempt has been superseded.
+    """
+    with transaction.atomic():
+        run = _held(run_pk, fence)
+        if run.state == State.RUNNING:
+            deadline = Now() + timedelta(seconds=settings.CANCEL_LIMIT_S)
+            transition(run, State.CANCELLING, by="worker", fence=fence, reason=words, cancel_deadline=deadline)
+
+
+def time_used_s(run: Run) -> float:
+    """Seconds that earlier attempts took since a person queued or resumed the run last. Two queries."""
+    earlier = run.attempts.filter(fence__gt=_resumed_at(run)).values_list("started_at", "ended_at")
+    return sum((end - start).total_seconds() for start, end in earlier if end is not None)
 
 
 def is_held(run_pk: int, fence: int) -> bool:
@@ -154,6 +138,8 @@ def settle(run_pk: int, fence: int, *, outcome: str, reason: str, detail: str = 
         Attempt.objects.filter(run_id=run_pk, fence=fence).update(
             ended_at=Now(), outcome=outcome, reason=reason, detail=detail[:100_000]
         )
+        if outcome != "lost":  # then its trainer may still be there: the worker itself lets go
+            slots.let_go(run_pk, fence)
         to, fields, words = _next(run, outcome, reason)
         run = transition(run, to, by=by, reason=words, fence=fence, outcome=outcome, **fields)
         if to == State.QUEUED:
@@ -164,7 +150,8 @@ def settle(run_pk: int, fence: int, *, outcome: str, reason: str, detail: str = 
 def _next(run: Run, outcome: str, reason: str) -> tuple[State, dict[str, Any], str]:
     """Where a run goes from here, what else is set, and why, in words."""
     if run.state == State.CANCELLING:
-        return State.CANCELLED, {}, reason if outcome == "cancelled" else f"Cancelled. {reason}"
+        said = outcome in ("cancelled", "time_limit")
+        return State.CANCELLED, {}, reason if said else f"Cancelled. {reason}"
     if run.state == State.PAUSING and outcome in PAUSED_BY:
         words = f"Paused. {reason} Resume goes on from the newest checkpoint."
         return State.PAUSED, {"lease_until": None}, words
@@ -193,9 +180,13 @@ def _next(run: Run, outcome: str, reason: str) -> tuple[State, dict[str, Any], s
 
 def _times(run: Run, outcome: str) -> int:
     """How many attempts have ended so since a person resumed the run last."""
+    return run.attempts.filter(outcome=outcome, fence__gt=_resumed_at(run)).count()
+
+
+def _resumed_at(run: Run) -> int:
+    """The newest attempt when a person resumed the run last; 0 when nobody has."""
     resumed = run.events.filter(to_state=State.QUEUED, from_state__in=RESUMABLE).order_by("-pk")
-    since = resumed.values_list("fence", flat=True).first() or 0
-    return run.attempts.filter(outcome=outcome, fence__gt=since).count()
+    return resumed.values_list("fence", flat=True).first() or 0
 
 
 def _is_crash_loop(run: Run) -> bool:

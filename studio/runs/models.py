@@ -6,11 +6,15 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from studio.accounts.models import Project, User
 from studio.registry.models import DatasetVersion, ModelVersion
+from studio.runs.worker_models import GpuClaim as GpuClaim
+from studio.runs.worker_models import Pool as Pool
+from studio.runs.worker_models import TeamLimit as TeamLimit
+from studio.runs.worker_models import Worker as Worker
 
 
 class State(models.TextChoices):
@@ -40,28 +44,6 @@ SETTLED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 RESUMABLE = (State.PAUSED, State.FAILED, State.CANCELLED)
 
 
-class Worker(models.Model):
-    """A process that takes runs; fresh while its heartbeat is."""
-
-    name = models.CharField(max_length=120)
-    host = models.CharField(max_length=120)
-    pid = models.PositiveIntegerField()
-    queues = models.JSONField(default=list)
-    pool = models.CharField(max_length=40, default="default")
-    info = models.JSONField(default=dict, blank=True, help_text="CPU, memory, GPUs, versions")
-    started_at = models.DateTimeField(db_default=Now())
-    heartbeat_at = models.DateTimeField(db_default=Now())
-    stopped_at = models.DateTimeField(null=True, blank=True)
-    draining = models.BooleanField(default=False)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["name"], name="worker_name_unique")]
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: User) -> RunQuerySet:
         return self.filter(project__team__memberships__user=user)
@@ -75,6 +57,20 @@ class RunQuerySet(models.QuerySet["Run"]):
     def listed(self) -> RunQuerySet:
         """Without those in the trash."""
         return self.filter(deleted_at__isnull=True)
+
+    def in_order(self) -> RunQuerySet:
+        """As workers take them."""
+        return self.order_by("-priority", "turn", "pk")
+
+    def startable(self) -> RunQuerySet:
+        """Waiting and due, in a pool that is not paused, and what they come after has succeeded.
+
+        Without a join, so that an UPDATE compares the row itself again on PostgreSQL.
+        """
+        paused = Pool.objects.filter(name=OuterRef("pool"), paused_at__isnull=False)
+        done = Run.objects.filter(pk=OuterRef("after_id"), state=State.SUCCEEDED)
+        due = self.filter(state=State.QUEUED, not_before__lte=Now())
+        return due.filter(~Exists(paused), Q(after_id=None) | Exists(done))
 
     def for_list(self) -> RunQuerySet:
         return self.select_related("project", "model_version__model", "dataset_version__dataset", "created_by")
@@ -109,6 +105,13 @@ class Run(models.Model):
     cancel_deadline = models.DateTimeField(null=True, blank=True)
     pool = models.CharField(max_length=40, default="default")
     priority = models.IntegerField(default=0)
+    turn = models.DateTimeField(
+        null=True, blank=True, help_text="the order among equal priority: since when it waits, unless it was moved"
+    )
+    gpus = models.PositiveSmallIntegerField(null=True, blank=True, help_text="nothing: one where there are any")
+    labels = models.JSONField(default=list, blank=True, help_text="what its worker must have")
+    max_runtime_s = models.PositiveIntegerField(null=True, blank=True)
+    after = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="followers")
     restarts = models.PositiveIntegerField(default=0, help_text="automatic restarts used of the budget")
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -137,7 +140,7 @@ class Run(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["state", "-priority", "queued_at"], name="run_queue_order"),
+            models.Index(fields=["state", "-priority", "turn"], name="run_queue_turn"),
             models.Index(fields=["project", "-number"], name="run_project_number"),
             # Tables of runs are filtered by it alone: the rows themselves are wide.
             models.Index(
@@ -319,6 +322,7 @@ class Attempt(models.Model):
     spool_offset = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)
     host = models.JSONField(default=dict, blank=True, help_text="host, devices, versions, environment")
+    devices = models.JSONField(null=True, blank=True, help_text="the GPUs given to it; nothing: its worker gives none")
 
     class Meta:
         ordering = ["fence"]
@@ -388,49 +392,3 @@ class Checkpoint(models.Model):
 def summary_value(run: Run, metric: str, which: str = "last") -> Any:
     """A number of `run.summary`, or None."""
     return run.summary.get(metric, {}).get(which)
-
-
-class PreflightQuerySet(models.QuerySet["Preflight"]):
-    def visible_to(self, user: User) -> PreflightQuerySet:
-        return self.filter(project__team__memberships__user=user)
-
-
-class Preflight(models.Model):
-    """A question to a worker before a run: does one batch work, which learning rate suits. No run; forgotten soon."""
-
-    class Kind(models.TextChoices):
-        CHECK = "check"
-        RATES = "rates"
-
-    class Stage(models.TextChoices):
-        WAITING = "waiting"
-        WORKING = "working"
-        DONE = "done"
-        FAILED = "failed"
-
-    project = models.ForeignKey(Project, models.CASCADE, related_name="preflights")
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
-    kind = models.CharField(max_length=8, choices=Kind)
-    spec = models.JSONField()
-    known = models.JSONField(default=dict, blank=True, help_text="of the form: rows, batch_default, rate (its field)")
-    pool = models.CharField(max_length=40, default="default")
-    stage = models.CharField(max_length=8, choices=Stage, default=Stage.WAITING)
-    worker = models.ForeignKey(Worker, models.SET_NULL, null=True, blank=True, related_name="+")
-    reason = models.TextField(blank=True, default="", help_text="why it failed, in words")
-    result = models.JSONField(default=dict, blank=True)
-    created_at = models.DateTimeField(db_default=Now())
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
-
-    objects = PreflightQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-pk"]
-        indexes = [models.Index(fields=["stage", "pool"], name="preflight_waiting")]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.pk}"
-
-    @property
-    def is_over(self) -> bool:
-        return self.stage in (self.Stage.DONE, self.Stage.FAILED)

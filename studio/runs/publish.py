@@ -24,6 +24,11 @@ def state(run: Run) -> None:
     _add(f"project:{run.project_id}:s", {"run": run.pk, **facts})
 
 
+def queue() -> None:
+    """That anything about the queue or the workers has changed; what it is, each page asks for itself."""
+    _add("queue:0:s", {"run": 0})
+
+
 def facts_of(run: Run) -> dict[str, Any]:
     """What a page shows of the run's state; also the answer to a fresh subscription."""
     now = progress_of(run)

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from redis.exceptions import RedisError
 
 from studio.runs import queue
+from studio.runs.claim import full_teams
 from studio.runs.errors import StaleState
 from studio.runs.lease import settle
 from studio.runs.models import HELD, Run, State
@@ -89,12 +90,11 @@ def _reap(pk: int) -> bool:
 def reconcile() -> int:
     """Ring again for queued runs whose wake-up is not in the queue. Returns how many."""
     rung = 0
-    waiting = Run.objects.filter(
-        state=State.QUEUED, not_before__lte=Now(), queued_at__lt=Now() - timedelta(seconds=RING_AGAIN_S)
-    )
+    waiting = Run.objects.startable().filter(queued_at__lt=Now() - timedelta(seconds=RING_AGAIN_S))
+    waiting = waiting.exclude(project__team__in=full_teams()[0])
     in_queue: dict[str, list[str]] = {}
     try:
-        for run in waiting.order_by("-priority", "queued_at", "pk")[:MOST]:
+        for run in waiting.in_order()[:MOST]:
             if run.pool not in in_queue:
                 in_queue[run.pool] = queue.waiting_ids(run.pool)
             name = queue.wake_up_id(run)

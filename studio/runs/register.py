@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import psutil
+from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -17,14 +18,27 @@ from studio.runs.models import Worker
 FRESH_S = 20.0
 
 
-def register(name: str, queues: list[str], pool: str = "default") -> Worker:
-    """Make or renew this process's row."""
+def register(
+    name: str,
+    queues: list[str],
+    pool: str = "default",
+    *,
+    devices: list[str] | None = None,
+    labels: list[str] | None = None,
+) -> Worker:
+    """Make or renew this process's row. Without `devices` it has all GPUs that the machine shows."""
+    info = machine_info()
+    if devices is None:
+        shown = settings.VISIBLE_DEVICES
+        devices = [str(gpu["index"]) for gpu in info["gpus"]] if shown is None else shown
     fields: dict[str, Any] = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "queues": queues,
         "pool": pool,
-        "info": machine_info(),
+        "labels": labels or [],
+        "devices": devices if "runs" in queues else [],
+        "info": info,
         "started_at": Now(),
         "heartbeat_at": Now(),
         "stopped_at": None,
@@ -33,8 +47,8 @@ def register(name: str, queues: list[str], pool: str = "default") -> Worker:
     return worker
 
 
-def heartbeat(worker: Worker) -> None:
-    Worker.objects.filter(pk=worker.pk).update(heartbeat_at=Now())
+def heartbeat(worker: Worker, usage: dict[str, Any] | None = None) -> None:
+    Worker.objects.filter(pk=worker.pk).update(heartbeat_at=Now(), usage=usage or {})
 
 
 def stopped(worker: Worker) -> None:

@@ -30,7 +30,9 @@ RULES = (
     Rule("T5", "holder or reaper", (State.STARTING, State.RUNNING, State.PAUSING), State.FAILED),
     Rule("T6", "holder or reaper", (State.STARTING, State.RUNNING), State.QUEUED),
     Rule("T7", "editor", (State.QUEUED, State.PAUSED), State.CANCELLED),
-    Rule("T8", "editor", (State.STARTING, State.RUNNING, State.PAUSING), State.CANCELLING),
+    Rule(
+        "T8", "editor, or holder when its time is up", (State.STARTING, State.RUNNING, State.PAUSING), State.CANCELLING
+    ),
     Rule("T9", "holder or reaper", (State.CANCELLING,), State.CANCELLED),
     Rule("T10", "editor", (State.STARTING, State.RUNNING), State.PAUSING),
     Rule("T10", "holder or reaper", (State.PAUSING,), State.PAUSED),
@@ -45,7 +47,7 @@ def transition(run: Run, to: State, *, by: str, reason: str = "", fence: int | N
     """Move `run` from the state it was read in to `to`; with `fence`, only while that attempt is the newest.
 
     StaleState when the row has changed since, or the protocol has no such rule; then nothing is written. `fields` are
-    set in the same statement. A run that returns to the queue keeps its place (`queued_at`) unless `fields` say
+    set in the same statement. A run that returns to the queue keeps its place (`turn`) unless `fields` say
     otherwise. Costs one UPDATE, one INSERT, one SELECT; about five more when a worker gives back a run with metrics.
     """
     start = State(run.state)
@@ -54,7 +56,12 @@ def transition(run: Run, to: State, *, by: str, reason: str = "", fence: int | N
     if to in SETTLED:
         fields = {"ended_at": Now(), "lease_until": None, **fields}
     if to == State.QUEUED:
-        waits = {"queued_at": Coalesce(F("queued_at"), Now()), "ended_at": None, "cancel_deadline": None}
+        waits = {
+            "queued_at": Coalesce(F("queued_at"), Now()),
+            "turn": Coalesce(F("turn"), Now()),
+            "ended_at": None,
+            "cancel_deadline": None,
+        }
         fields = {**waits, "lease_until": None, **fields}
     rows = Run.objects.filter(pk=run.pk, state=start)
     if fence is not None:
@@ -75,4 +82,5 @@ def transition(run: Run, to: State, *, by: str, reason: str = "", fence: int | N
         if start in HELD and to not in HELD and run.summary:
             Run.objects.filter(pk=run.pk).update(metrics_at=columns.write_metrics(run.pk, run.project_id, run.summary))
         transaction.on_commit(lambda: publish.state(run))
+        transaction.on_commit(publish.queue)
     return run

@@ -16,6 +16,7 @@ from studio.registry.refs import compatibility, spec_parts
 from studio.runs import columns, queue
 from studio.runs.errors import RunError
 from studio.runs.models import Checkpoint, Run, State
+from studio.runs.queue_options import columns_of, copied_columns
 from studio.runs.starts import Mode, check_further, start_of
 from studio.runs.states import transition
 from trainer_core.errors import OptionError, SpecError
@@ -39,30 +40,37 @@ def submit_run(
     seed: int | str | None = None,
     parent: Run | None = None,
     note: str = "",
-    pool: str = "default",
-    priority: int = 0,
+    queueing: dict[str, Any] | None = None,
     idempotency_key: str | None = None,
     start: Checkpoint | None = None,
     start_mode: Mode = "weights",
 ) -> Run:
     """Freeze the choices into a spec and queue it; the same `idempotency_key` of a user gives the same run again.
 
+    `queueing` says when and where it starts: see queue_options.QUEUE_OPTIONS.
     RunError, with a sentence by field, when something does not fit: then nothing was written.
     """
     if idempotency_key and (known := _known(user, idempotency_key)):
         return known
-    spec = build_spec(
-        model_version=model_version,
-        dataset_version=dataset_version,
-        trainer=trainer or {},
-        model_args=model_args or {},
-        data_args=data_args or {},
-        extras=extras or {},
-        seed=seed,
-        start=None if start is None else start_of(start, start_mode),
-    )
-    if start is not None and start_mode == "all":
-        check_further(spec, start)
+    placing, wrong = columns_of(project, queueing or {})
+    errors = {f"queue.{name}": words for name, words in wrong.items()}
+    try:
+        spec = build_spec(
+            model_version=model_version,
+            dataset_version=dataset_version,
+            trainer=trainer or {},
+            model_args=model_args or {},
+            data_args=data_args or {},
+            extras=extras or {},
+            seed=seed,
+            start=None if start is None else start_of(start, start_mode),
+        )
+        if start is not None and start_mode == "all":
+            check_further(spec, start)
+    except RunError as error:
+        raise RunError(str(error), errors={**error.errors, **errors}) from error
+    if errors:
+        raise RunError(next(iter(errors.values())), errors=errors)
     return _queued(
         project_id=project.pk,
         name=name.strip()[:120] or suggested_name(model_version, dataset_version),
@@ -74,9 +82,8 @@ def submit_run(
         spec=spec.to_dict(),
         spec_hash=spec.hash,
         created_by=user,
-        pool=pool,
-        priority=priority,
         idempotency_key=idempotency_key or None,
+        **placing,
     )
 
 
@@ -132,9 +139,8 @@ def rerun(*, run: Run, user: User | None, name: str = "", idempotency_key: str |
         spec=run.spec,
         spec_hash=run.spec_hash,
         created_by=user,
-        pool=run.pool,
-        priority=run.priority,
         idempotency_key=idempotency_key or None,
+        **copied_columns(run),
     )
 
 
@@ -162,9 +168,8 @@ def more_seeds(*, run: Run, user: User | None, count: int = 3) -> list[Run]:
                 spec=one.to_dict(),
                 spec_hash=one.hash,
                 created_by=user,
-                pool=run.pool,
-                priority=run.priority,
                 idempotency_key=None,
+                **copied_columns(run),
             )
             for one in specs
         ]

@@ -2,13 +2,11 @@
 
 from django.urls import path
 
-from studio.runs.views import create, orders, preflight, queue, runs
+from studio.runs.views import create, orders, queue, runs, workers
 
 urlpatterns = [
     path("projects/<int:pk>/", runs.project, name="project"),
     path("projects/<int:project_pk>/runs/new/", create.run_create, name="run-create"),
-    path("projects/<int:project_pk>/preflights/", preflight.preflight_ask, name="preflight-ask"),
-    path("preflights/<int:pk>/", preflight.preflight, name="preflight"),
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/config/", runs.run_config, name="run-config"),
     path("runs/<int:pk>/checkpoints/", runs.run_checkpoints, name="run-checkpoints"),
@@ -20,5 +18,11 @@ urlpatterns = [
     path("checkpoints/<int:pk>/download/", runs.checkpoint_download, name="checkpoint-download"),
     path("checkpoints/<int:pk>/pin/", runs.checkpoint_pin, name="checkpoint-pin"),
     path("queue/", queue.queue, name="queue"),
-    path("workers/", queue.worker_list, name="worker-list"),
+    path("queue/limits/", workers.queue_limits, name="queue-limits"),
+    path("runs/<int:pk>/move/", queue.run_move, name="run-move"),
+    path("runs/<int:pk>/queueing/", queue.run_queueing, name="run-queueing"),
+    path("workers/", workers.worker_list, name="worker-list"),
+    path("workers/<int:pk>/drain/", workers.worker_drain, name="worker-drain"),
+    path("pools/<slug:name>/pause/", workers.pool_pause, name="pool-pause"),
+    path("pools/<slug:name>/resume/", workers.pool_resume, name="pool-resume"),
 ]

@@ -13,7 +13,7 @@ from trainer_core.events import OUTCOMES
 # A kill from outside is not the code's own doing: it may be tried again. A fault of its own is.
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # What only the supervisor can know.
-NOT_SAID_BY_TRAINERS = ("lost", "unkillable", "preempted", "hung")
+NOT_SAID_BY_TRAINERS = ("lost", "unkillable", "preempted", "hung", "time_limit")
 # Kernel counters of processes that were ended for want of memory: the whole machine's, the cgroup's (v2, v1).
 OOM_COUNTERS = ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections
+from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
-from rq.worker import SimpleWorker
+from rq.worker import SimpleWorker, WorkerStatus
 
 from studio.runs import register
+from studio.runs.claim import may_start
 from studio.runs.models import Worker
 from studio.runs.queue import DEFAULT_POOL, open_queue
 from studio.worker.standby import Standby
+from studio.worker.system import machine_usage
 from studio.worker.trainer import adopt_orphans, end_orphans
 
 log = logging.getLogger(__name__)
 BEAT_S = 5.0
+LOOK_S = 3
 _current: StudioWorker | None = None
 
 
@@ -48,12 +54,15 @@ class StudioWorker(SimpleWorker):
         name: str,
         pool: str = DEFAULT_POOL,
         standby: bool = True,
-        environment: dict[str, str] | None = None,
+        devices: list[str] | None = None,
+        labels: list[str] | None = None,
     ) -> None:
+        """`devices` are ids of the GPUs that it may give to runs; nothing for all that the machine shows."""
         queues = [open_queue(q, pool) for q in queue_names]
         super().__init__(queues, name=name, connection=queues[0].connection, serializer=JSONSerializer)
-        self.row: Worker = register.register(name, queue_names, pool)
-        self.standby = Standby(environment)
+        self.row: Worker = register.register(name, queue_names, pool, devices=devices, labels=labels or [])
+        first = {"CUDA_VISIBLE_DEVICES": str(self.row.devices[0])} if self.row.devices else None
+        self.standby = Standby(first)
         self._wants_standby = standby
         self._stops = 0
         self._ended = threading.Event()
@@ -87,7 +96,7 @@ class StudioWorker(SimpleWorker):
         """Tell database and queue that the worker lives, also during a run of many hours."""
         while not self._ended.wait(BEAT_S):
             try:
-                register.heartbeat(self.row)
+                register.heartbeat(self.row, machine_usage(self.row.devices))
                 self.heartbeat()
             except DatabaseError as error:
                 log.warning("no heartbeat: %s", error)
@@ -106,6 +115,31 @@ class StudioWorker(SimpleWorker):
         self._stops += 1
         if self._stops > 2:
             super().request_force_stop(signum, frame)
+
+    def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
+        """Wait for the bell, and look for oneself now and then: it may have rung for a worker that could not answer."""
+        if not self._wants_standby:
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+        while (found := super().dequeue_job_and_maintain_ttl(LOOK_S, LOOK_S)) is None and not self.is_stopping:
+            self._look()
+        return found
+
+    def _look(self) -> None:
+        """As a wake-up does, without one. A stop that is asked for meanwhile comes after the run, as it does in a job."""
+        try:
+            close_old_connections()
+            if next(may_start(self.row, self.row.pool), None) is None:
+                return
+            self.set_state(WorkerStatus.BUSY)
+            try:
+                execute: Callable[[], Any] = import_string(settings.EXECUTE_JOB)
+                execute()
+            finally:
+                self.set_state(WorkerStatus.IDLE)
+        except DatabaseError as error:
+            log.warning("the database does not answer (%s)", error)
+        finally:
+            close_old_connections()
 
     def perform_job(self, job: Job, queue: Queue, execution: Any) -> bool:
         close_old_connections()

@@ -15,7 +15,11 @@ RETRY_S = 30.0
 
 
 class Standby:
-    """`take` gives the ready trainer away, `refill` starts the next one."""
+    """`take` gives the ready trainer away, `refill` starts the next one.
+
+    A process sees the GPUs that it was started with, so one that was started with others is of no use: the next run is
+    expected to get what the last one had.
+    """
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         self._environment = environment or {}
@@ -33,8 +37,12 @@ class Standby:
         if self._next is None and time.monotonic() >= self._not_before:
             self._next = Trainer(self._environment)
 
-    def take(self) -> Trainer:
-        """The ready one, or a cold one when there is none."""
+    def take(self, environment: dict[str, str] | None = None) -> Trainer:
+        """The ready one, or a cold one when there is none with this environment."""
+        fits = environment is None or environment == self._environment
+        if not fits:
+            self.close()
+            self._environment = environment or {}
         trainer, self._next = self._next, None
         if trainer is not None and trainer.poll() is None:
             return trainer

@@ -18,7 +18,8 @@ import psutil
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from studio.runs import checkpoints, lease
+from studio.core.templatetags.studio import duration as in_words
+from studio.runs import checkpoints, lease, slots
 from studio.runs.errors import StaleState
 from studio.runs.models import Attempt, Run, State
 from studio.tracking.system import keep_sample
@@ -61,6 +62,8 @@ class Supervisor:
         self._refill_at: float | None = None
         self._sampler: Sampler | None = None
         self._began = self._next_sample = time.monotonic()
+        self._most_s, self._used_s = attempt.run.max_runtime_s, 0.0
+        self._is_overtime = False
 
     def run(self) -> None:
         try:
@@ -71,6 +74,19 @@ class Supervisor:
             if self._trainer is not None:
                 self._trainer.kill()
                 self._trainer.close()
+            self._tolerantly(self._let_go)
+
+    @property
+    def devices(self) -> dict[str, str] | None:
+        """What shows the trainer its GPUs and no others; None where the worker gives none."""
+        given = self.attempt.devices
+        return None if given is None else {"CUDA_VISIBLE_DEVICES": ",".join(given)}
+
+    def _let_go(self) -> bool:
+        """The trainer has ended, also when the run was taken away: its GPUs are free."""
+        if self.attempt.devices:
+            slots.let_go(self.run_pk, self.fence)
+        return False
 
     def _attempt(self) -> Outcome:
         try:
@@ -108,13 +124,15 @@ class Supervisor:
         }
         write_run_dir(self.folder, json.dumps(spec), order)
         (self.folder.parent / "checkpoints").mkdir(exist_ok=True, mode=0o700)
-        trainer = self._standby.take()
+        if self._most_s:
+            self._used_s = self._patiently(lambda: lease.time_used_s(self.attempt.run))
+        trainer = self._standby.take(self.devices)
         try:
             trainer.give(self.folder, order["env"])
         except OSError:
             log.warning("the ready trainer had ended with code %s; starting another", trainer.poll())
             trainer.close()
-            trainer = self._standby.take()
+            trainer = self._standby.take(self.devices)
             trainer.give(self.folder, order["env"])
         return trainer
 
@@ -123,6 +141,7 @@ class Supervisor:
         while (code := trainer.poll()) is None:
             busy = self._tolerantly(self._take_over)
             self._tolerantly(self._keep_lease)
+            self._tolerantly(self._keep_time)
             if self._state == State.RUNNING:
                 self._tolerantly(self._look_at_machine)
             self._press_orders(trainer)
@@ -171,6 +190,17 @@ class Supervisor:
         self._next_orders = now + ORDERS_EVERY_S
         return False
 
+    def _keep_time(self) -> bool:
+        """A run that has had its time is stopped as by a cancel: the step and a checkpoint come first."""
+        if not self._most_s or self._is_overtime or self._state != State.RUNNING:
+            return False
+        if self._used_s + time.monotonic() - self._began >= self._most_s:
+            words = f"Its maximum runtime of {in_words(self._most_s)} is over; the current step and a checkpoint come first."
+            lease.overtime(self.run_pk, self.fence, words)
+            self._state = lease.state_of(self.run_pk, self.fence) or self._state
+            self._is_overtime = self._state == State.CANCELLING
+        return False
+
     def _look_at_machine(self) -> bool:
         """Now and then store what the run takes; a moment that could not be stored is gone."""
         now = time.monotonic()
@@ -180,7 +210,8 @@ class Supervisor:
         self._next_sample = now + due_after(age_s)
         try:
             if self._sampler is None:  # whose first figures would be those of a process that only imports
-                self._sampler = Sampler(self._trainer.pid, child_environment().get("CUDA_VISIBLE_DEVICES"))
+                visible = child_environment(self.devices).get("CUDA_VISIBLE_DEVICES")
+                self._sampler = Sampler(self._trainer.pid, visible)
                 return False
             values = self._sampler.sample()
         except (psutil.Error, OSError) as error:  # a machine that cannot be looked at is no reason to end a run
@@ -242,6 +273,9 @@ class Supervisor:
             return found if done is None else Outcome("infra", "The process was asked to stop from outside.")
         if done is None and not self._killed_for:
             saved = "It ended before it could save a checkpoint."
+        if self._is_overtime:
+            words = f"Stopped at step {step} after its maximum runtime of {in_words(self._most_s or 0)}. {saved}"
+            return Outcome("time_limit", f"{words} Resume gives it as much again.")
         if self._state in (State.CANCELLING, State.PAUSING):
             return Outcome("cancelled", f"Stopped at step {step}. {saved}")
         return Outcome("preempted", f"The worker was shut down at step {step}. {saved}")

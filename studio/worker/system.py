@@ -80,6 +80,17 @@ class Sampler:
         return {"network.received": max(received, 0) / MIB / passed, "network.sent": max(sent, 0) / MIB / passed}
 
 
+def machine_usage(devices: list[str]) -> dict[str, Any]:
+    """What the worker's machine does right now: processors in percent, memory, and each of its GPUs that tells."""
+    memory = psutil.virtual_memory()
+    usage: dict[str, Any] = {"cpu": psutil.cpu_percent(None), "memory": memory.percent, "gpus": {}}
+    told = _gpu_values(_gpus(",".join(devices))) if devices else {}
+    for name, value in told.items():
+        kind, _, number = name.partition(".")
+        usage["gpus"].setdefault(number, {})[kind.removeprefix("gpu_")] = round(value, 1)
+    return usage
+
+
 def _gpus(visible: str | None) -> dict[str, Any]:
     """NVML's handles by number, of the GPUs that the run may use; none without a driver or its Python package."""
     try:

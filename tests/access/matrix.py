@@ -90,6 +90,11 @@ def signed_in(name: str, make: Maker = nothing, *, ok: int = 200, method: str = 
     return Route(name, make, method, expect, **options)
 
 
+def administers_studio(name: str, make: Maker = nothing, *, method: str = "POST", **options: Any) -> Route:
+    """What belongs to no team: for administrators of the studio alone, of whom none is among the five people."""
+    return signed_in(name, make, ok=403, method=method, **options)
+
+
 def public(name: str, make: Maker = nothing, *, ok: int = 200, method: str = "GET", **options: Any) -> Route:
     """Open to everybody, on purpose."""
     return Route(name, make, method, dict.fromkeys(PEOPLE, ok), **options)

@@ -81,6 +81,18 @@ def of_project(**more: Any) -> Any:
     return lambda people, kwargs: {"project": people.project.pk, **more}
 
 
+def changes(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"labels": ["ssd"]}
+
+
+def moves(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"where": "first"}
+
+
+def of_studio(name: str, make: matrix.Maker) -> Route:
+    return matrix.administers_studio(name, make, anonymous=401, json=True, data=lambda people, kwargs: {})
+
+
 CSV = b"a,b\n1,2\n"
 
 
@@ -150,4 +162,12 @@ ROUTES = [
         data=lambda people, kwargs: b"",
     ),
     signed_in("api:list_workers"),
+    reads("api:read_place", a_run),
+    matrix.edits("api:change_queueing", a_run, method="PATCH", ok=200, anonymous=401, json=True, data=changes),
+    matrix.edits("api:move_run", a_run, ok=200, anonymous=401, json=True, data=moves),
+    signed_in("api:list_pools"),
+    of_studio("api:pause_pool", lambda people: {"name": "default"}),
+    of_studio("api:resume_pool", lambda people: {"name": "default"}),
+    of_studio("api:drain_worker", lambda people: {"pk": factories.make_worker().pk}),
+    of_studio("api:enable_worker", lambda people: {"pk": factories.make_worker().pk}),
 ]

@@ -6,10 +6,10 @@ from typing import Any
 
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.checkpoints import path_of
-from studio.runs.models import Preflight, State
-from tests.access.matrix import Maker, edits, in_project, reads, signed_in
+from studio.runs.models import State
+from tests.access.matrix import Maker, administers_studio, edits, in_project, reads, signed_in
 from tests.access.people import People
-from tests.factories import make_checkpoint, make_dataset_version, make_model_version, make_run
+from tests.factories import make_checkpoint, make_dataset_version, make_model_version, make_run, make_worker
 
 
 def a_project(people: People) -> dict[str, Any]:
@@ -26,11 +26,6 @@ def a_checkpoint(people: People) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"weights")
     return {"pk": checkpoint.pk}
-
-
-def a_preflight(people: People) -> dict[str, Any]:
-    run = make_run(people.project)
-    return {"pk": Preflight.objects.create(project=people.project, kind="check", spec=run.spec).pk}
 
 
 def with_versions(people: People) -> dict[str, Any]:
@@ -54,8 +49,6 @@ ROUTES = [
     edits("run-create", in_project, method="GET", ok=200),
     edits("run-create", with_versions, method="GET", ok=200, query=as_query),
     edits("run-create", with_versions, data=choices),
-    edits("preflight-ask", with_versions, data=choices),
-    reads("preflight", a_preflight),
     reads("run", a_run()),
     reads("run-config", a_run()),
     reads("run-checkpoints", a_run()),
@@ -66,6 +59,14 @@ ROUTES = [
     edits("run-seeds", a_run(State.SUCCEEDED)),
     reads("checkpoint-download", a_checkpoint),
     edits("checkpoint-pin", a_checkpoint),
+    edits("run-move", a_run(State.QUEUED), data=lambda people, kwargs: {"where": "first"}),
+    edits("run-queueing", a_run(State.QUEUED), method="GET", ok=200),
+    edits("run-queueing", a_run(State.QUEUED), data=lambda people, kwargs: {"priority": "3"}),
     signed_in("queue"),
     signed_in("worker-list"),
+    administers_studio("queue-limits", method="GET"),
+    administers_studio("queue-limits"),
+    administers_studio("worker-drain", lambda people: {"pk": make_worker().pk}),
+    administers_studio("pool-pause", lambda people: {"name": "default"}),
+    administers_studio("pool-resume", lambda people: {"name": "default"}),
 ]

@@ -41,6 +41,8 @@ class Machine:
     budget: int = 2
     saved: int = 0
     orders: int = 2  # what is left of the person's cancel, pause and resume
+    shut: bool = False  # the pool is paused, or something else says: not yet
+    gpu: int = 0  # the attempt that has the machine's only GPU
     workers: tuple[Worker, ...] = field(default=(Worker(), Worker()))
 
 
@@ -54,14 +56,42 @@ def holder_writes(machine: Machine, worker: Worker, fenced: bool = True) -> bool
     return worker.fence == machine.fence or not fenced
 
 
-def steps(machine: Machine, *, fenced: bool = True, reaper_bumps: bool = False, most: int = 5) -> Iterator[Step]:
-    """Every next state, with the name of the action that leads there."""
+def steps(
+    machine: Machine,
+    *,
+    fenced: bool = True,
+    reaper_bumps: bool = False,
+    most: int = 5,
+    gates: bool = False,
+    one_gpu: bool = False,
+    reaper_frees: bool = False,
+) -> Iterator[Step]:
+    """Every next state, with the name of the action that leads there.
+
+    With `gates` people pause the pool and open it again. With `one_gpu` both workers are on one machine, and the run needs its only GPU. `reaper_frees` gives it away together
+    with the run, although a worker that is stopped still has its trainer there: a fault.
+    """
+    for name, after in _steps(machine, fenced, reaper_bumps, most, one_gpu):
+        if name in ("shut", "open") and not gates:
+            continue
+        if not one_gpu or after.gpu and _lets_go(name, after, reaper_frees):
+            yield name, replace(after, gpu=0)
+        else:
+            yield name, after
+
+
+def _lets_go(name: str, after: Machine, reaper_frees: bool) -> bool:
+    """Whether the trainer that had the GPU is gone with this step: ended by its worker, or with it."""
+    return not any(worker.fence == after.gpu for worker in after.workers) or (reaper_frees and "reap" in name)
+
+
+def _steps(machine: Machine, fenced: bool, reaper_bumps: bool, most: int, one_gpu: bool) -> Iterator[Step]:
     yield from _people(machine)
     yield from _time(machine, reaper_bumps)
     for index, worker in enumerate(machine.workers):
         yield from _faults(machine, index, worker)
         if worker.can_act:
-            yield from _work(machine, index, worker, fenced, most)
+            yield from _work(machine, index, worker, fenced, most, one_gpu)
 
 
 def _with(machine: Machine, index: int, worker: Worker, **changes: object) -> Machine:
@@ -81,6 +111,8 @@ def _people(machine: Machine) -> Iterator[Step]:
         yield "T10 pause", replace(less, state=PAUSING)
     if machine.state in (PAUSED, FAILED, CANCELLED):
         yield "T11 resume", replace(less, state=QUEUED, budget=2)
+    if machine.state == QUEUED:
+        yield ("open" if machine.shut else "shut"), replace(less, shut=not machine.shut)
 
 
 def _time(machine: Machine, reaper_bumps: bool) -> Iterator[Step]:
@@ -111,11 +143,13 @@ def _faults(machine: Machine, index: int, worker: Worker) -> Iterator[Step]:
         yield f"restart {index}", _with(machine, index, Worker())
 
 
-def _work(machine: Machine, index: int, worker: Worker, fenced: bool, most: int) -> Iterator[Step]:
+def _work(machine: Machine, index: int, worker: Worker, fenced: bool, most: int, one_gpu: bool) -> Iterator[Step]:
     if not worker.fence:
-        if machine.state == QUEUED and machine.fence < most:
+        may_start = machine.state == QUEUED and not machine.shut and not (one_gpu and machine.gpu)
+        if may_start and machine.fence < most:
             fence = machine.fence + 1
-            taken = _with(machine, index, replace(worker, fence=fence), state=STARTING, fence=fence, leased=True)
+            changes = {"state": STARTING, "fence": fence, "leased": True, "gpu": fence}
+            taken = _with(machine, index, replace(worker, fence=fence), **changes)
             yield f"T2 acquire {index}", taken
         return
     if not holder_writes(machine, worker, fenced):
@@ -125,6 +159,8 @@ def _work(machine: Machine, index: int, worker: Worker, fenced: bool, most: int)
     gone = replace(worker, fence=0)
     if machine.state == STARTING:
         yield f"T3 ready {index}", replace(machine, state=RUNNING)
+    if machine.state == RUNNING:
+        yield f"T8 overtime {index}", replace(machine, state=CANCELLING)
     if machine.state == RUNNING and machine.saved < 1:
         yield f"checkpoint {index}", replace(machine, saved=machine.saved + 1)
     if machine.state in (RUNNING, PAUSING):
@@ -152,11 +188,15 @@ class Search:
         """States in which two workers' writes would both be accepted."""
         return [m for m in self.states if sum(holder_writes(m, w, fenced) for w in m.workers) > 1]
 
+    def sharers(self) -> list[Machine]:
+        """States in which two living workers have a trainer each: on one GPU, when there is only one."""
+        return [m for m in self.states if sum(bool(w.fence) for w in m.workers) > 1]
+
     def stuck(self) -> list[Machine]:
         """States from which no settled or paused state can be reached without a person's help."""
         back: dict[Machine, list[Machine]] = {}
         for before, name, after in self.edges:
-            if not any(word in name for word in ("cancel", "pause", "resume")) or name[:2] in ("T9", "T5"):
+            if not any(word in name for word in ("cancel", "pause", "resume", "open")) or name[:2] in ("T9", "T5"):
                 back.setdefault(after, []).append(before)
         good = deque(m for m in self.states if m.state in SETTLED or m.state == PAUSED)
         seen = set(good)
@@ -165,7 +205,7 @@ class Search:
                 if before not in seen:
                     seen.add(before)
                     good.append(before)
-        return [m for m in self.states if m not in seen]
+        return [m for m in self.states if m not in seen and not m.shut]
 
 
 def search(start: Machine | None = None, **rules: object) -> Search:

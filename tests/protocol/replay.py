@@ -6,6 +6,7 @@ what came after the checkpoint.
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,29 +17,29 @@ from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from studio.runs import lease, reap
+from studio.runs import lease, reap, slots
 from studio.runs.cancel import request_cancel, request_pause, request_resume
 from studio.runs.checkpoints import commit_checkpoint
 from studio.runs.errors import StaleState
-from studio.runs.models import HELD, Checkpoint, Run, RunEvent, State
+from studio.runs.models import HELD, Checkpoint, GpuClaim, Pool, Run, RunEvent, State, Worker
 from studio.runs.states import TRANSITIONS
 from studio.tracking.ingest import ingest
 from studio.tracking.logs import append_log
 from studio.tracking.query import series
 from tests.factories import make_run, make_worker
 from tests.protocol.model import HELD as MODEL_HELD
-from tests.protocol.model import RUNNING, Machine, holder_writes, steps
+from tests.protocol.model import QUEUED, RUNNING, Machine, holder_writes, steps
 from trainer_core.events import MetricBlock, Position
 
 Seen = Counter[tuple[str, str]]
 Path = list[tuple[str, Machine]]
 
 
-def walk(dice: random.Random, length: int, seen: Seen) -> Iterator[tuple[str, Machine]]:
+def walk(dice: random.Random, length: int, seen: Seen, *, one_gpu: bool = False) -> Iterator[tuple[str, Machine]]:
     """A path of the model that prefers what was seen least: (action, the machine after it)."""
     machine = Machine(orders=length)
     for _ in range(length):
-        choices = list(steps(machine, most=30))
+        choices = list(steps(machine, most=30, one_gpu=one_gpu, gates=True))
         if not choices:
             return
         least = min(seen[kind(name, machine)] for name, _ in choices)
@@ -67,15 +68,21 @@ def kind(name: str, machine: Machine) -> tuple[str, str]:
 class Studio:
     """One run and two workers in the database."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: random.Random, one_gpu: bool = False) -> None:
         self.dice = dice
         Run.objects.update(state=State.CANCELLED, lease_until=None)  # those of earlier paths are out of the way
+        Pool.objects.all().delete()
+        GpuClaim.objects.all().delete()
         self.run: Run = make_run()
-        self.workers = [make_worker(), make_worker()]
+        self.one_gpu = one_gpu
+        self.workers = [self._worker(), self._worker()]
         self.step = 0
         self.shown: dict[int, float] = {}
         self.places: Counter[int] = Counter()
         self.refused: set[tuple[int, str]] = set()
+
+    def _worker(self) -> Worker:
+        return make_worker(devices=["0"] if self.one_gpu else [], pid=os.getpid())
 
     def apply(self, name: str, before: Machine) -> None:
         """Do what the action means; AssertionError when the studio does not let it happen."""
@@ -89,6 +96,10 @@ class Studio:
         elif verb == "reap":
             assert reap.reap_lost() == 1
             self._time_passes()
+        elif verb in ("shut", "open"):
+            Pool.objects.update_or_create(name="default", defaults={"paused_at": Now() if verb == "shut" else None})
+        elif verb == "overtime":
+            lease.overtime(run.pk, fence, "Its time is over.")
         elif verb == "acquire":
             taken = lease.acquire_next(self.workers[int(who[0])])
             assert taken is not None and taken.run_id == run.pk
@@ -105,6 +116,11 @@ class Studio:
             self._save(fence)
         elif verb == "self-stop":
             self.assert_refused(fence)
+            slots.let_go(run.pk, fence)
+        elif verb == "kill":
+            Worker.objects.filter(pk=self.workers[int(who[0])].pk).update(stopped_at=Now())
+        elif verb == "restart":
+            self.workers[int(who[0])] = self._worker()
 
     def _time_passes(self) -> None:
         Run.objects.filter(pk=self.run.pk).update(not_before=Now())
@@ -171,6 +187,8 @@ class Studio:
         else:
             assert run.state not in HELD
             assert run.lease_until is None
+        if self.one_gpu:
+            self._assert_gpu(machine)
         for worker in machine.workers:
             tried = (worker.fence, machine.state)
             if worker.fence and not holder_writes(machine, worker) and tried not in self.refused:
@@ -181,6 +199,13 @@ class Studio:
         assert points == sorted(self.shown.items())
         best = max(self.shown.values(), default=None)
         assert run.summary.get("loss", {}).get("max") == best
+
+    def _assert_gpu(self, machine: Machine) -> None:
+        """Who may take the run gets the GPU; who may not, because another has it, gets nothing."""
+        claimed = set(GpuClaim.objects.values_list("fence", flat=True))
+        assert claimed >= ({machine.gpu} - {0}), f"attempt {machine.gpu} has the GPU, claimed by {claimed}"
+        if machine.state == QUEUED and machine.gpu and not machine.shut:
+            assert lease.acquire_next(self.workers[0]) is None
 
     def assert_history(self) -> None:
         """The events are one unbroken path of the protocol's rules, and each attempt has its row."""

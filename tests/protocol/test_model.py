@@ -29,6 +29,24 @@ def test_nothing_is_stuck(found: Search) -> None:
     assert open_attempts == []
 
 
+def test_what_is_shut_starts_only_when_it_is_opened() -> None:
+    found = search(gates=True, most=2)
+    shut = [(name, after) for before, name, after in found.edges if before.shut]
+    assert any(name == "open" for name, _ in shut)
+    assert not [name for name, _ in shut if "acquire" in name]
+
+
+def test_two_workers_of_a_machine_never_share_its_gpu() -> None:
+    one_gpu = search(one_gpu=True, most=3)
+    assert len(one_gpu.states) > 1_000
+    assert one_gpu.sharers() == []
+    assert [m for m in one_gpu.stuck() if m.fence < 3] == []
+
+
+def test_a_reaper_that_gave_the_gpu_away_would_let_them_share_it() -> None:
+    assert search(one_gpu=True, reaper_frees=True, most=2).sharers()
+
+
 def test_cancelling_ends_only_in_cancelled(found: Search) -> None:
     after = {b.state for a, _, b in found.edges if a.state == model.CANCELLING}
     assert after == {model.CANCELLING, model.CANCELLED}

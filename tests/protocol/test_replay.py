@@ -34,9 +34,9 @@ def alone(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(reap.looks, "are_unbroken", lambda: True)
 
 
-def replay_path(path: Iterable[tuple[str, Machine]], seed: int) -> None:
+def replay_path(path: Iterable[tuple[str, Machine]], seed: int, *, one_gpu: bool = False) -> None:
     """AssertionError, with the seed and the path, at the first step where model and studio differ."""
-    names, studio, before = ["(start)"], Studio(random.Random(seed)), Machine()
+    names, studio, before = ["(start)"], Studio(random.Random(seed), one_gpu), Machine()
     for name, after in path:
         names.append(name)
         try:
@@ -57,6 +57,25 @@ def test_the_studio_follows_the_model() -> None:
     rules = {name.split()[0] for name, _ in seen if name[0] == "T"}
     assert rules == {rule.name for rule in RULES} - {"T1"}
     assert {name for name, _ in seen} >= {"self-stop", "stop", "continue", "kill", "beat"}
+
+
+def test_the_studio_gives_a_gpu_away_as_the_model_does() -> None:
+    seen: Seen = Seen()
+    for seed in range(max(STEPS // LENGTH // 2, 1)):
+        replay_path(walk(random.Random(seed), LENGTH, seen, one_gpu=True), seed, one_gpu=True)
+    assert {name for name, _ in seen} >= {"kill", "stop", "T6 reap"}
+
+
+def test_a_studio_whose_reaper_gives_gpus_away_does_not_follow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = lease.settle
+
+    def settle(run_pk: int, fence: int, **fields: Any) -> Any:
+        lease.slots.let_go(run_pk, fence)
+        return real(run_pk, fence, **fields)
+
+    monkeypatch.setattr(reap, "settle", settle)
+    with pytest.raises(AssertionError, match="^seed "):
+        test_the_studio_gives_a_gpu_away_as_the_model_does()
 
 
 # A worker is stopped while it trains, another goes on from its checkpoint, the first one comes back; a pause, an end.

@@ -388,7 +388,7 @@ def test_the_queue_shows_the_order_and_hides_what_is_not_ones_own(
     urgent = make_run(people.project, name="urgent", priority=3)
     busy = make_run(people.other_project, name="also secret")
     assert lease.acquire(busy.pk, make_worker()) is not None
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(18):  # ten of them are the look at the line, whatever waits
         text = page(editor, "queue")
     assert "secret" not in text
     assert text.index(urgent.name) < text.index(mine.name)

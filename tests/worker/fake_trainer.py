@@ -1,7 +1,7 @@
 """A trainer for tests: a real process that speaks the spool protocol and does what its specification tells, in order.
 
 `python fake_trainer.py` waits for an order on stdin like the real one. The words, in `model.args.act`:
-ready[:step], points:<from>-<to>, checkpoint:<step>, print:<text>, notice:<text>, unsaved:<text> (of a checkpoint
+ready[:step], points:<from>-<to>, checkpoint:<step>, print:<text>, gpus (prints those that it sees, at its start and now), notice:<text>, unsaved:<text> (of a checkpoint
 that cannot be written), progress:<step>, done:<outcome>, exit:<code>, kill:<signal>, wait (until it is asked to stop), deaf (ignores SIGTERM), child (leaves a process behind in
 a session of its own), stray (the same without the run's environment), garbage, forge (records that do not fit).
 """
@@ -56,6 +56,11 @@ class Fake:
 
     def do_print(self, text: str) -> None:
         print(text, flush=True)
+
+    def do_gpus(self, _: str) -> None:
+        begun = Path("/proc/self/environ").read_bytes().split(b"\0")
+        at_start = [v.decode() for v in begun if v.startswith(b"CUDA_VISIBLE_DEVICES=")]
+        print("began with", at_start, "sees", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 
     def do_notice(self, text: str) -> None:
         self.spool.event("notice", level="info", text=text)

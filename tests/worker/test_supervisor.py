@@ -6,22 +6,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from studio.runs import lease
 from studio.runs.cancel import request_cancel, request_pause
-from studio.runs.models import Attempt, Run, State
+from studio.runs.models import Attempt, GpuClaim, Run, State, Worker
 from studio.tracking.logs import read_log
 from studio.tracking.query import series
 from studio.worker import supervisor, trainer
 from studio.worker.standby import Standby
 from studio.worker.supervisor import Supervisor
-from tests.factories import make_run, make_worker
+from tests.factories import make_attempt, make_run, make_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Hook = Callable[[], int]
@@ -56,8 +58,8 @@ def run_that(*words: Any, **fields: Any) -> Run:
     return run
 
 
-def attempt_of(run: Run) -> Attempt:
-    attempt = lease.acquire(run.pk, make_worker())
+def attempt_of(run: Run, worker: Worker | None = None) -> Attempt:
+    attempt = lease.acquire(run.pk, worker or make_worker())
     assert attempt is not None
     return attempt
 
@@ -100,6 +102,55 @@ def test_a_run_that_ends_well_has_its_points_log_and_checkpoint(standby: Standby
     assert attempt.ready_at is not None
     assert attempt.ended_at is not None
     assert attempt.host["device"] == "cpu"
+
+
+def test_a_trainer_begins_with_the_gpus_that_its_run_was_given(standby: Standby) -> None:
+    worker = make_worker(devices=["0", "3", "GPU-7a"])
+    seen = []
+    for gpus in (1, 2, 0, 3):
+        standby.refill()
+        run = run_that("gpus", "ready", "done:ok", gpus=gpus)
+        attempt = attempt_of(run, worker)
+        assert GpuClaim.objects.count() == gpus
+        Supervisor(attempt, standby).run()
+        assert not GpuClaim.objects.exists()
+        seen.append(read_log(run.pk).text)
+    assert seen == [
+        f"began with ['CUDA_VISIBLE_DEVICES={gpus}'] sees {gpus}\n" for gpus in ("0", "0,3", "", "0,3,GPU-7a")
+    ]
+
+
+def test_a_trainer_that_lost_its_lease_keeps_its_gpu_until_it_is_killed(standby: Standby) -> None:
+    run = run_that("ready", "wait", "done:ok", gpus=1)
+    attempt = attempt_of(run, make_worker(devices=["0"]))
+    claimed: list[int] = []
+
+    def superseded() -> int:
+        if not claimed and Run.objects.get(pk=run.pk).state == State.RUNNING:
+            lease.settle(run.pk, 1, outcome="lost", reason="Silent.")
+            claimed.append(GpuClaim.objects.count())
+        return 0
+
+    Supervisor(attempt, standby, stops_asked=superseded).run()
+    assert claimed == [1]
+    assert not GpuClaim.objects.exists()
+
+
+def test_a_run_that_has_had_its_time_saves_first_and_says_so(standby: Standby) -> None:
+    run = run_that("ready", "points:1-5", "wait", "checkpoint:5", "done:cancelled", "exit:3", max_runtime_s=1)
+    run = supervise(run, standby)
+    assert (run.state, run.outcome) == (State.CANCELLED, "time_limit")
+    assert run.reason == (
+        "Stopped at step 10 after its maximum runtime of 1 s. A checkpoint was saved. Resume gives it as much again."
+    )
+    assert run.checkpoints.get().step == 5
+
+
+def test_earlier_attempts_count_towards_the_maximum_runtime(standby: Standby) -> None:
+    run = run_that("ready", "wait", "done:cancelled", max_runtime_s=3600, fence=1)
+    start = timezone.now() - timedelta(hours=3)
+    make_attempt(run, fence=1, started_at=start, ended_at=start + timedelta(hours=1))
+    assert supervise(run, standby).outcome == "time_limit"
 
 
 def test_what_a_run_takes_of_its_machine_is_kept(standby: Standby, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from studio.accounts.models import Project, Role, User
 from studio.api.auth import user_of
 from studio.api.idempotency import key_of, once
 from studio.api.pages import Cursor, Limit, Page, page_of
+from studio.api.schemas_queue import queueing_of
 from studio.api.schemas_runs import EventOut, RunDetail, RunFilters, RunGiven, RunOut
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.cancel import request_cancel, request_pause, request_resume
@@ -19,6 +20,7 @@ from studio.runs.models import Checkpoint, Run
 from studio.runs.submit import rerun, submit_run
 
 router = Router(tags=["runs"])
+NOT_PASSED_ON = {"project", "model_version", "dataset_version", "parent", "start"}
 
 
 @router.get("/runs", response=Page[RunOut])
@@ -51,15 +53,20 @@ def create_run(request: HttpRequest, given: RunGiven) -> Status[Run]:
     """Freeze the choices and queue the run; what does not fit is told field by field, and nothing is queued."""
     user = user_of(request)
     project = get_for(user, Project.objects, given.project, Role.EDITOR)
+    values = given.dict(exclude=NOT_PASSED_ON)
+    queueing = queueing_of(values)
+    if given.after is not None:
+        queueing["after"] = _read(user, given.after)
     run = submit_run(
         project=project,
         user=user,
+        queueing=queueing,
         model_version=_usable(user, ModelVersion.objects.select_related("model"), given.model_version, project),
         dataset_version=_usable(user, DatasetVersion.objects.select_related("dataset"), given.dataset_version, project),
         parent=None if given.parent is None else _read(user, given.parent),
         start=None if given.start is None else get_for(user, _startable(), given.start),
         idempotency_key=key_of(request),
-        **given.dict(exclude={"project", "model_version", "dataset_version", "parent", "start"}),
+        **values,
     )
     return Status(201, _read(user, run.pk))
 
