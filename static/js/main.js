@@ -10,6 +10,7 @@ import "./runs/run-list.js";
 import "./runs/run-status.js";
 import "./tracking/chart_grid.js";
 import "./tracking/log_view.js";
+import "./tracking/media_panels.js";
 import "./tracking/results.js";
 import "./tracking/system.js";
 

@@ -35,7 +35,7 @@ export function rgba(data, channels) {
 }
 
 /** @param {Confusion} data */
-function confusion({ classes, confusion: counts }) {
+export function confusion({ classes, confusion: counts }) {
   const style = getComputedStyle(document.documentElement);
   const many = classes.length > 20;
   const text = counts.map((row) => row.map((n) => (n ? String(n) : "")));
