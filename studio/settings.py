@@ -271,6 +271,9 @@ MAX_BODY_BYTES = 16 << 20
 UPLOAD_CHUNK_BYTES = 8 << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1500  # a field for each of the 1,000 columns that a table may have
+# Addresses that people type (git repositories, data by URL) lead to the public internet only, unless this is set.
+ALLOW_PRIVATE_ADDRESSES = _flag("ALLOW_PRIVATE_ADDRESSES")
+ALLOW_FILE_REPOSITORIES = False  # tests fetch from a repository beside them
 MAX_UPLOAD_BYTES = int(_env("MAX_UPLOAD_BYTES", str(10 << 30)))
 
 

@@ -1,7 +1,7 @@
 """Looks into a file, a package or the zoo and writes down, as JSON, the modules it holds and their arguments.
 
-`python -m trainer_core.describe ORDER.json OUT.json` with ORDER `{"source": "file"|"package"|"zoo", "path"|"ref", "class"?,
-"wants": "model"|"data"}`. OUT is `{"classes": [...]}` or `{"error": {"type", "message", "line", "text", "hint"}}`. User
+`python -m trainer_core.describe ORDER.json OUT.json` with ORDER `{"source": "file"|"project"|"package"|"zoo",
+"path"|"ref", "class"?, "wants": "model"|"data"}`; the path of a project is its folder. OUT is `{"classes": [...]}` or `{"error": {"type", "message", "line", "text", "hint"}}`. User
 code may print, so nothing is said on stdout; when user code ends the process there is no OUT.
 """
 
@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from trainer_core.layer_table import layer_table
 from trainer_core.options import OptionSpec
+from trainer_core.projects import classes_of
 
 MODULE_NAME = "user_code"
 RECIPES = ("label_smoothing", "class_weights", "mix", "warm_up")
@@ -94,6 +96,8 @@ def _kind_of(hint: Any, default: Any) -> tuple[str, dict[str, Any]]:
         for note in notes:
             if isinstance(note, Range):
                 more |= {"minimum": note.minimum, "maximum": note.maximum}
+            elif bounds := bounds_of(note):
+                more |= bounds
             elif isinstance(note, str):
                 more |= {"label": note}
     if get_origin(hint) in (Union, types.UnionType):
@@ -116,6 +120,17 @@ def _kind_of(hint: Any, default: Any) -> tuple[str, dict[str, Any]]:
             return "str", {**more, "nullable": True}
         return by_type.get(type(default), "list" if isinstance(default, list | tuple) else "str"), more
     return "object", {}
+
+
+def bounds_of(note: Any) -> dict[str, float]:
+    """Bounds that annotations of other packages hold: annotated-types (`Ge`, `Interval`, …) and pydantic (`Field`)."""
+    found: dict[str, float] = {}
+    for part in (note, *getattr(note, "metadata", ())):
+        for name, bound in (("ge", "minimum"), ("gt", "minimum"), ("le", "maximum"), ("lt", "maximum")):
+            value = getattr(part, name, None)
+            if isinstance(value, int | float):
+                found[bound] = value
+    return found
 
 
 def _is_plain(value: Any) -> bool:
@@ -169,7 +184,7 @@ def describe_class(cls: type, wants: str) -> dict[str, Any]:
         )
     ]
     if wants == "model":
-        info["parameters"] = _count_parameters(cls)
+        info |= layer_table(cls)
     return info
 
 
@@ -177,16 +192,6 @@ def _line_of(cls: type) -> int | None:
     try:
         return inspect.getsourcelines(cls)[1]
     except (OSError, TypeError):
-        return None
-
-
-def _count_parameters(cls: type) -> int | None:
-    """Trainable and other parameters when the class can be built with its defaults, else None."""
-    try:
-        module = cls()
-        count = sum(p.numel() for p in module.parameters())
-        return count or None
-    except Exception:
         return None
 
 
@@ -221,7 +226,9 @@ def describe(order: dict[str, Any]) -> dict[str, Any]:
 
     lightning.install()
     wants, source = order.get("wants", "model"), order["source"]
-    path = Path(order["path"]) if source == "file" else None
+    path = Path(order["path"]) if source in ("file", "project") else None
+    named: list[tuple[str, type]] = []
+    classes: list[type] = []
     try:
         if source == "zoo":
             from trainer_core import zoo
@@ -230,6 +237,9 @@ def describe(order: dict[str, Any]) -> dict[str, Any]:
         elif source == "package":
             name, _, cls = order["ref"].partition(":")
             classes = [getattr(importlib.import_module(name), cls)]
+        elif source == "project":
+            path = Path(order["path"])
+            named = classes_of(path, wants, order.get("class") or "")
         else:
             assert path is not None
             ast.parse(path.read_bytes(), filename=str(path))
@@ -238,9 +248,11 @@ def describe(order: dict[str, Any]) -> dict[str, Any]:
                 classes = [c for c in classes if c.__name__ == order["class"]] or classes
     except BaseException as error:
         return {"error": error_of(error, path)}
-    if not classes:
+    if source != "project":
+        named = [(c.__name__, c) for c in classes]
+    if not named:
         return {"error": _nothing_found(wants)}
-    return {"classes": [describe_class(c, wants) for c in classes]}
+    return {"classes": [{**describe_class(cls, wants), "name": name} for name, cls in named]}
 
 
 def _nothing_found(wants: str) -> dict[str, Any]:
@@ -257,15 +269,18 @@ def _nothing_found(wants: str) -> dict[str, Any]:
 
 def error_of(error: BaseException, path: Path | None) -> dict[str, Any]:
     """Type, message, the line of the user's file, its text, and what to do."""
-    line, text, hint = None, None, ""
+    line, text, hint, where = None, None, "", ""
     if isinstance(error, SyntaxError):
         line, text = error.lineno, (error.text or "").rstrip("\n")
+        if path is not None and path.is_dir() and error.filename:
+            where = error.filename.removeprefix(str(path)).lstrip("/")
         message, hint = error.msg, "Correct the line and save again."
     else:
         message = str(error) or type(error).__name__
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            if path is not None and frame.filename == str(path):
+            if path is not None and (frame.filename == str(path) or Path(frame.filename).is_relative_to(path)):
                 line, text = frame.lineno, frame.line
+                where = frame.filename.removeprefix(str(path)).lstrip("/")
                 break
     if isinstance(error, ModuleNotFoundError):
         hint = f"Install the package in the studio's environment: pip install {(error.name or '').split('.')[0]}."
@@ -276,7 +291,8 @@ def error_of(error: BaseException, path: Path | None) -> dict[str, Any]:
         )
     elif isinstance(error, UnicodeDecodeError | ValueError) and line is None and not isinstance(error, SyntaxError):
         hint = "Save the file as UTF-8 text."
-    return {"type": type(error).__name__, "message": message, "line": line, "text": text, "hint": hint}
+    found = {"type": type(error).__name__, "message": message, "line": line, "text": text, "hint": hint}
+    return {**found, "file": where} if where else found
 
 
 def manifest() -> dict[str, Any]:

@@ -20,11 +20,11 @@ MAX_SEED = 2**32 - 1
 class ModelRef:
     """A LightningModule class and its arguments.
 
-    `source`: `zoo` (`ref` = class name in trainer_core.zoo), `file` (`ref` = class name in `code`),
-    `package` (`ref` = `pkg.module:Class`).
+    `source`: `zoo` (`ref` = class name in trainer_core.zoo), `file` (`ref` = class name in `code`), `project` (`ref` =
+    `path.py:Class` among the files in `code`, see `trainer_core.projects`), `package` (`ref` = `pkg.module:Class`).
     """
 
-    source: Literal["zoo", "file", "package"]
+    source: Literal["zoo", "file", "project", "package"]
     ref: str
     args: dict[str, Any] = field(default_factory=dict)
     code: str = ""
@@ -38,7 +38,7 @@ class DataRef:
     `files` is left out of the hash (the same data may lie elsewhere on another machine): `sha256` stands for it.
     """
 
-    source: Literal["zoo", "file", "package"]
+    source: Literal["zoo", "file", "project", "package"]
     ref: str
     args: dict[str, Any] = field(default_factory=dict)
     code: str = ""

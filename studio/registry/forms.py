@@ -86,6 +86,49 @@ class PackageForm(NamedForm):
     field_order = ["name", "path", "note"]
 
 
+class ProjectForm(NamedForm):
+    """A zip of several Python files."""
+
+    file = forms.FileField(
+        label="Zip file",
+        widget=forms.ClearableFileInput(attrs={"accept": ".zip,application/zip"}),
+        help_text="The project as it is: Python files in their folders, and text that they read. At most 16 MB.",
+    )
+    class_name = forms.CharField(
+        label="Class",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"placeholder": "src/models/net.py:Net", "class": "font-monospace"}),
+        help_text="As file:Class; left empty, the files are searched, and you are asked if there are several.",
+    )
+    field_order = ["name", "file", "class_name", "note"]
+
+
+class GitForm(NamedForm):
+    url = forms.CharField(
+        label="Repository",
+        max_length=500,
+        widget=forms.TextInput(
+            attrs={"placeholder": "https://example.org/team/project.git", "class": "font-monospace"}
+        ),
+        help_text="An https address that can be read without a password.",
+    )
+    revision = forms.CharField(
+        label="Commit, tag or branch",
+        required=False,
+        max_length=200,
+        help_text="The commit that it names now is kept; left empty, the newest one of the main branch.",
+    )
+    class_name = forms.CharField(
+        label="Class",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"placeholder": "src/models/net.py:Net", "class": "font-monospace"}),
+        help_text="As file:Class; left empty, the files are searched, and you are asked if there are several.",
+    )
+    field_order = ["name", "url", "revision", "class_name", "note"]
+
+
 class TableForm(NamedForm):
     """A file (in chunks by script, or plain up to 16 MB) or pasted text."""
 

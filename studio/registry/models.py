@@ -118,11 +118,14 @@ class Version(models.Model):
     class Source(models.TextChoices):
         ZOO = "zoo"
         FILE = "file"
+        PROJECT = "project"
         PACKAGE = "package"
 
     number = models.PositiveIntegerField()
     source = models.CharField(max_length=8, choices=Source)
-    ref = models.CharField(max_length=200, help_text="class name in the zoo or file, or pkg.module:Class")
+    ref = models.CharField(
+        max_length=200, help_text="class name in the zoo or file, path.py:Class, or pkg.module:Class"
+    )
     sha256 = models.CharField(max_length=64)
     params = models.JSONField(default=list, blank=True, help_text="OptionSpec dicts of the class's __init__")
     info = models.JSONField(default=dict, blank=True, help_text="what inspection found")

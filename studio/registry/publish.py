@@ -15,7 +15,9 @@ from studio.accounts.audit import record
 from studio.accounts.models import Project, User
 from studio.core.download import safe_name
 from studio.registry.errors import CodeRightMissing, RegistryError
+from studio.registry.git import checked_repository, checked_revision
 from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, Version, VersionState
+from studio.registry.projects import checked_class_ref, project_text
 from studio.registry.versions import add_version, inspect_again, queue_inspection, settle
 
 MAX_NAME_CHARS = 80
@@ -34,6 +36,40 @@ def create_model_from_code(
     CodeRightMissing is raised for somebody who may not run code.
     """
     return _register_code(Model, project, user, name, code, filename or "model.py", class_name, note, {})
+
+
+def create_model_from_project(
+    *, project: Project, user: User, name: str, data: bytes, filename: str = "", class_name: str = "", note: str = ""
+) -> ModelVersion:
+    """A version that is a class of a zipped project of several files; `class_name` is `path.py:Class`, or empty."""
+    return _register_project(Model, project, user, name, data, filename, class_name, note, {})
+
+
+def create_model_from_git(
+    *, project: Project, user: User, name: str, url: str, revision: str = "", class_name: str = "", note: str = ""
+) -> ModelVersion:
+    """A version from one commit of a repository, which a worker fetches and then keeps like a zipped project."""
+    _check_right(user, project)
+    url, revision, ref = checked_repository(url), checked_revision(revision), checked_class_ref(class_name)
+    info = {"git": {"url": url, "revision": revision}, "wanted": {"class": ref} if ref else {}}
+    digest = hashlib.sha256(f"git {url} {revision} {ref}".encode()).hexdigest()
+    with transaction.atomic():
+        model = entry_named(Model, project, user, name)
+        if known := model.versions.filter(sha256=digest, state=VersionState.INSPECTING).first():
+            return known
+        version: ModelVersion = add_version(
+            model, source=Version.Source.PROJECT, ref=ref, sha256=digest, note=note, info=info, created_by=user
+        )
+        record(user, "model.register", version, url=url, revision=revision)
+    return version
+
+
+def create_dataset_from_project(
+    *, project: Project, user: User, name: str, data: bytes, filename: str = "", class_name: str = "", note: str = ""
+) -> DatasetVersion:
+    """A LightningDataModule of a zipped project; the same rules as for a model's project."""
+    kind = {"kind": Dataset.Kind.CODE}
+    return _register_project(Dataset, project, user, name, data, filename, class_name, note, kind)
 
 
 def create_model_from_package(*, project: Project, user: User, name: str, path: str, note: str = "") -> ModelVersion:
@@ -153,22 +189,45 @@ def _register_code(
     _check_right(user, project)
     code, digest = checked_code(code)
     wanted = {"class": _checked_class(class_name)} if class_name else {}
+    info = {"filename": safe_name(filename), "wanted": wanted}
     with transaction.atomic():
         entry = entry_named(entries, project, user, name, **fields)
-        for known in entry.versions.filter(source=Version.Source.FILE, sha256=digest).order_by("number"):
-            if not class_name or class_name == known.ref:
-                return _known(known)
-        version = add_version(
-            entry,
-            source=Version.Source.FILE,
-            ref=class_name,
-            code=code,
-            sha256=digest,
-            note=note,
-            info={"filename": safe_name(filename), "wanted": wanted},
-            created_by=user,
-        )
-        record(user, f"{entries._meta.model_name}.register", version, sha256=digest)
+        return _add_code(entry, user, Version.Source.FILE, code, digest, class_name, note, info)
+
+
+def _register_project(
+    entries: type[Model | Dataset],
+    project: Project,
+    user: User,
+    name: str,
+    data: bytes,
+    filename: str,
+    class_name: str,
+    note: str,
+    fields: dict[str, Any],
+) -> Any:
+    _check_right(user, project)
+    ref = checked_class_ref(class_name)
+    code, left_out = project_text(data)
+    digest = hashlib.sha256(code.encode()).hexdigest()
+    info = {"filename": safe_name(filename or "project.zip"), "left_out": left_out}
+    info["wanted"] = {"class": ref} if ref else {}
+    with transaction.atomic():
+        entry = entry_named(entries, project, user, name, **fields)
+        return _add_code(entry, user, Version.Source.PROJECT, code, digest, ref, note, info)
+
+
+def _add_code(
+    entry: Any, user: User, source: str, code: str, digest: str, ref: str, note: str, info: dict[str, Any]
+) -> Any:
+    """The version with this code and class if there is one, else a new one to inspect."""
+    for known in entry.versions.filter(source=source, sha256=digest).order_by("number"):
+        if not ref or ref == known.ref:
+            return _known(known)
+    version = add_version(
+        entry, source=source, ref=ref, code=code, sha256=digest, note=note, info=info, created_by=user
+    )
+    record(user, f"{entry._meta.model_name}.register", version, sha256=digest)
     return version
 
 

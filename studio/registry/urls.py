@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from studio.registry.views import datasets, models, uploads
+from studio.registry.views import datasets, difference, models, uploads
 
 urlpatterns = [
     path("projects/<int:project_pk>/models/", models.model_list, name="model-list"),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("model-versions/<int:pk>/class/", models.model_version_class, name="model-version-class"),
     path("model-versions/<int:pk>/retry/", models.model_version_retry, name="model-version-retry"),
     path("model-versions/<int:pk>/note/", models.model_version_note, name="model-version-note"),
+    path("model-versions/<int:pk>/changes/", difference.model_version_diff, name="model-version-diff"),
+    path("dataset-versions/<int:pk>/changes/", difference.dataset_version_diff, name="dataset-version-diff"),
     path("projects/<int:project_pk>/datasets/", datasets.dataset_list, name="dataset-list"),
     path("projects/<int:project_pk>/datasets/new/", datasets.dataset_create, name="dataset-create"),
     path("datasets/<int:pk>/", datasets.dataset, name="dataset"),

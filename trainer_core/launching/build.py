@@ -10,6 +10,7 @@ from typing import Any
 from trainer_core.compat import lightning
 from trainer_core.describe import classes_in, load_file
 from trainer_core.errors import MisconfigurationException, SpecError
+from trainer_core.projects import load_class, write_project
 from trainer_core.spec import DataRef, ModelRef
 from trainer_core.zoo.facts import Facts
 
@@ -24,6 +25,10 @@ def class_of(ref: ModelRef | DataRef, wants: str, folder: Path) -> type:
     if ref.source == "package":
         name, _, attribute = ref.ref.partition(":")
         return getattr(importlib.import_module(name), attribute)
+    if ref.source == "project":
+        project = folder / f"project-{ref.sha256[:16]}"
+        write_project(ref.code, project)
+        return load_class(project, ref.ref)
     path = folder / f"user_{wants}.py"
     if not path.exists() or path.read_text(encoding="utf-8") != ref.code:  # Other processes of the run may read it now.
         path.write_text(ref.code, encoding="utf-8")

@@ -14,12 +14,27 @@ from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
 from studio.registry.arguments import fix_arguments
 from studio.registry.choices import choose
-from studio.registry.code_lines import code_lines
+from studio.registry.code_lines import code_of
 from studio.registry.errors import RegistryError
 from studio.registry.files import create_dataset_from_file
-from studio.registry.forms import ArgumentsForm, ChoicesForm, ClassForm, CodeForm, NoteForm, TableForm, TextForm
+from studio.registry.forms import (
+    ArgumentsForm,
+    ChoicesForm,
+    ClassForm,
+    CodeForm,
+    NoteForm,
+    ProjectForm,
+    TableForm,
+    TextForm,
+)
 from studio.registry.models import Dataset, DatasetVersion, Upload, Version, VersionState
-from studio.registry.publish import archive_entry, choose_class, create_dataset_from_code, version_with_other_choices
+from studio.registry.publish import (
+    archive_entry,
+    choose_class,
+    create_dataset_from_code,
+    create_dataset_from_project,
+    version_with_other_choices,
+)
 from studio.registry.refs import form_options, in_words
 from studio.registry.tables.drawing import class_bars, drawn_columns
 from studio.registry.versions import edit_note, inspect_again
@@ -40,6 +55,7 @@ SOURCES = {
     "text": Dataset.Kind.TEXT,
     "arrays": Dataset.Kind.ARRAYS,
     "code": Dataset.Kind.CODE,
+    "project": Dataset.Kind.CODE,
 }
 
 
@@ -60,12 +76,14 @@ def dataset_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
     source = request.GET.get("from", "csv")
     source = source if source in SOURCES else "csv"
-    if source == "code" and (refusal := needs_code_right(request, project)):
+    if source in ("code", "project") and (refusal := needs_code_right(request, project)):
         return refusal
     given = request.POST if request.method == "POST" else None
-    form: CodeForm | TableForm
+    form: CodeForm | ProjectForm | TableForm
     if source == "code":
         form = CodeForm(given, request.FILES or None, initial=_base(project, request), what="DataModule")
+    elif source == "project":
+        form = ProjectForm(given, request.FILES if given is not None else None, initial=_base(project, request))
     elif source == "text":
         form = TextForm(given, request.FILES or None, initial=_base(project, request))
     else:
@@ -192,10 +210,12 @@ def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
     if found is None:
         return {}
     newest = found.versions.first()
-    return {"name": found.name, "code": newest.code if newest else ""}
+    return {"name": found.name, "code": newest.code if newest and newest.source == Version.Source.FILE else ""}
 
 
-def _register(request: HttpRequest, project: Project, form: CodeForm | TableForm, source: str) -> DatasetVersion | None:
+def _register(
+    request: HttpRequest, project: Project, form: CodeForm | ProjectForm | TableForm, source: str
+) -> DatasetVersion | None:
     data, user = form.cleaned_data, cast(User, request.user)
     name = data["name"] or _name_from(data, user)
     common: dict[str, Any] = {"project": project, "user": user, "name": name, "note": data["note"]}
@@ -204,6 +224,9 @@ def _register(request: HttpRequest, project: Project, form: CodeForm | TableForm
             return create_dataset_from_code(
                 **common, code=data["code"], filename=data["filename"], class_name=data["class_name"]
             )
+        if isinstance(form, ProjectForm):
+            file, named = data["file"], data["class_name"]
+            return create_dataset_from_project(**common, data=file.read(), filename=file.name, class_name=named)
         given = {**data["source"], "filename": data["filename"]}
         if data.get("upload"):
             given["upload"] = Upload.objects.visible_to(user).filter(pk=data["upload"], project=project).first()
@@ -215,7 +238,7 @@ def _register(request: HttpRequest, project: Project, form: CodeForm | TableForm
 
 def _name_from(data: dict[str, Any], user: User) -> str:
     """Without a name, the file's."""
-    filename: str = data["filename"]
+    filename: str = data.get("filename") or getattr(data.get("file"), "name", "") or ""
     if data.get("upload"):
         found = Upload.objects.visible_to(user).filter(pk=data["upload"]).first()
         filename = found.filename if found else ""
@@ -235,7 +258,7 @@ def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str,
         "options": list(form_options(version).values()) if version.is_ready else [],
         "task": in_words(version.info.get("task", "")),
         "input": in_words(version.info.get("input", "")),
-        "lines": code_lines(version.code, version.info.get("line")),
+        "files": code_of(version),
         "columns": drawn_columns(version.schema, version.info.get("choices")),
         "balance": class_bars(version.schema, version.info.get("choices")),
         "runs": runs.select_related("project")[:SHOWN_RUNS],

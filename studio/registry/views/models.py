@@ -12,11 +12,18 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
-from studio.registry.code_lines import code_lines
+from studio.registry.code_lines import code_of
 from studio.registry.errors import RegistryError
-from studio.registry.forms import ClassForm, CodeForm, NoteForm, PackageForm
-from studio.registry.models import Model, ModelVersion, VersionState
-from studio.registry.publish import archive_entry, choose_class, create_model_from_code, create_model_from_package
+from studio.registry.forms import ClassForm, CodeForm, GitForm, NoteForm, PackageForm, ProjectForm
+from studio.registry.models import Model, ModelVersion, Version, VersionState
+from studio.registry.publish import (
+    archive_entry,
+    choose_class,
+    create_model_from_code,
+    create_model_from_git,
+    create_model_from_package,
+    create_model_from_project,
+)
 from studio.registry.refs import form_options, in_words
 from studio.registry.versions import edit_note, inspect_again
 from studio.registry.views.common import (
@@ -29,6 +36,8 @@ from studio.registry.views.common import (
     start_projects,
     with_newest,
 )
+
+AnyForm = CodeForm | PackageForm | GitForm | ProjectForm
 
 
 @require_GET
@@ -44,21 +53,25 @@ def model_list(request: HttpRequest, project_pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def model_create(request: HttpRequest, project_pk: int) -> HttpResponse:
-    """Code or a package; `?model=` begins with the newest code of that model, for its next version."""
+    """Code, a zipped project, a repository or a package, as `?from=` says; `?model=` is for that model's next version."""
     project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
     if refusal := needs_code_right(request, project):
         return refusal
-    from_package = request.GET.get("from") == "package"
-    form: CodeForm | PackageForm
-    given = request.POST if request.method == "POST" else None
-    if from_package:
-        form = PackageForm(given, initial=_base(project, request))
+    source = request.GET.get("from", "")
+    form: AnyForm
+    given, base = request.POST if request.method == "POST" else None, _base(project, request)
+    if source == "package":
+        form = PackageForm(given, initial=base)
+    elif source == "git":
+        form = GitForm(given, initial=base)
+    elif source == "project":
+        form = ProjectForm(given, request.FILES if given is not None else None, initial=base)
     else:
-        form = CodeForm(given, request.FILES or None, initial=_base(project, request), what="Module")
+        source, form = "", CodeForm(given, request.FILES or None, initial=base, what="Module")
     if given is not None and form.is_valid() and (version := _register(request, project, form)):
         return redirect("model-version", version.pk)
     status = 422 if given is not None else 200
-    context = {"project": project, "form": form, "from_package": from_package}
+    context = {"project": project, "form": form, "source": source}
     return render(request, "registry/model_create.html", context, status=status)
 
 
@@ -126,15 +139,26 @@ def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
     newest = found.versions.first() if found else None
     if found is None:
         return {}
-    return {"name": found.name, "code": newest.code, "path": newest.ref} if newest else {"name": found.name}
+    if newest is None:
+        return {"name": found.name}
+    code = newest.code if newest.source == Version.Source.FILE else ""
+    git = newest.info.get("git") or {}
+    return {"name": found.name, "code": code, "path": newest.ref, "url": git.get("url", "")}
 
 
-def _register(request: HttpRequest, project: Project, form: CodeForm | PackageForm) -> ModelVersion | None:
+def _register(request: HttpRequest, project: Project, form: AnyForm) -> ModelVersion | None:
     data, who = form.cleaned_data, {"project": project, "user": cast(User, request.user)}
     common = {**who, "name": data["name"], "note": data["note"]}
     try:
         if isinstance(form, PackageForm):
             return create_model_from_package(**common, path=data["path"])
+        if isinstance(form, GitForm):
+            return create_model_from_git(
+                **common, url=data["url"], revision=data["revision"], class_name=data["class_name"]
+            )
+        if isinstance(form, ProjectForm):
+            file, named = data["file"], data["class_name"]
+            return create_model_from_project(**common, data=file.read(), filename=file.name, class_name=named)
         return create_model_from_code(
             **common, code=data["code"], filename=data["filename"], class_name=data["class_name"]
         )
@@ -155,7 +179,7 @@ def _version_context(request: HttpRequest, version: ModelVersion) -> dict[str, A
         "options": list(form_options(version).values()) if version.is_ready else [],
         "task": in_words(version.info.get("task", "")),
         "input": in_words(version.info.get("input", "")),
-        "lines": code_lines(version.code, version.info.get("line")),
+        "files": code_of(version),
         "runs": runs.select_related("project")[:SHOWN_RUNS],
         "start_projects": start_projects(request, project) if version.is_ready else [],
         "class_form": ClassForm(classes=version.info["classes"]) if version.state == VersionState.CHOOSING else None,
