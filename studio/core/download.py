@@ -6,9 +6,11 @@ import asyncio
 import base64
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
+from asgiref.sync import sync_to_async
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header, parse_etags
 
@@ -94,6 +96,18 @@ def _range_of(request: HttpRequest, size: int, etag: str) -> tuple[int, int] | t
     if match[2] and int(match[2]) < start:
         return None
     return (start, end) if start < size else ()
+
+
+class Parts:
+    """An answer made piece by piece in a thread while it is sent: the next is made when the one before has gone out."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        following = sync_to_async(partial(next, self._parts, None))
+        while (part := await following()) is not None:
+            yield part
 
 
 class _Piece:

@@ -72,6 +72,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         due = self.filter(state=State.QUEUED, not_before__lte=Now())
         return due.filter(~Exists(paused), Q(after_id=None) | Exists(done))
 
+    def to_export(self, project: Project, numbers: list[int]) -> RunQuerySet:
+        """Those of a project, or of it those with these numbers, without what is large."""
+        runs = self.filter(project=project).order_by("number").defer("spec", "summary", "progress")
+        return runs.filter(number__in=numbers) if numbers else runs
+
     def for_list(self) -> RunQuerySet:
         return self.select_related("project", "model_version__model", "dataset_version__dataset", "created_by")
 

@@ -9,6 +9,8 @@ from studio.runs.models import Run
 
 def samples_a_step(run: Run) -> int | None:
     """Batch size times accumulated batches times devices; None where one of them is not known beforehand."""
+    if run.dataset_version is None:
+        return None
     params, trainer = run.spec.get("data", {}).get("args", {}), run.spec.get("trainer", {})
     spec = run.dataset_version.option_specs.get("batch_size")
     batch = params.get("batch_size", spec.default if spec is not None else None)

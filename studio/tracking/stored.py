@@ -22,6 +22,7 @@ from trainer_core.events import MetricBlock
 
 STEPS, EPOCHS, TIMES, SEQS = range(4)  # of an axis
 MOST_NAMES = 500
+FRAMES_AT_ONCE, VALUES_AT_ONCE = 16, 1 << 19
 
 
 def limits_of(run_pk: int) -> dict[int, int]:
@@ -75,6 +76,52 @@ def stored_blocks(
             continue
         if metrics is None or not set(metrics).isdisjoint(frame.names):
             yield frame.fence, MetricBlock.from_columns(frame.names, frame.n, bytes(frame.data))
+
+
+def streamed_blocks(
+    run_pk: int, newest: int, metrics: Collection[str] | None = None
+) -> Iterator[tuple[int, MetricBlock]]:
+    """(fence, rows) up to the frame `newest`, abandoned rows too, with the wanted metrics alone; for exports.
+
+    Holds some megabytes at a time, however large the run is, and no transaction: what is compacted meanwhile is read as
+    a frame or as a chunk, since frames come first and each row of a chunk knows its frame. The metrics of a wide chunk
+    come in several blocks.
+    """
+    done = 0
+    while done < newest:
+        frames = MetricFrame.objects.filter(run_id=run_pk, seq__gt=done, seq__lte=newest).order_by("seq")
+        batch = list(frames[:FRAMES_AT_ONCE])
+        first = batch[0].seq if batch else newest + 1
+        if first > done + 1:
+            yield from _from_axes(run_pk, done, first, metrics)
+        for frame in batch:
+            places = [i for i, name in enumerate(frame.names) if metrics is None or name in metrics]
+            if places:
+                block = MetricBlock.from_columns(frame.names, frame.n, bytes(frame.data))
+                names, values = tuple(block.names[i] for i in places), tuple(block.values[i] for i in places)
+                yield frame.fence, MetricBlock(names, block.steps, block.epochs, block.times, values)
+        done = batch[-1].seq if batch else newest
+
+
+def _from_axes(
+    run_pk: int, after: int, before: int, metrics: Collection[str] | None
+) -> Iterator[tuple[int, MetricBlock]]:
+    """Rows of the frames between the two, from chunks."""
+    axes = MetricAxis.objects.filter(run_id=run_pk, seq1__gt=after, seq0__lt=before).order_by("seq0", "part")
+    for pk in list(axes.values_list("pk", flat=True)):
+        axis = MetricAxis.objects.get(pk=pk)
+        *columns, seqs = unpack(axis.data, (STEPS, EPOCHS, TIMES, SEQS))
+        keep = (seqs > after) & (seqs < before)
+        steps, epochs, times = (_array(column[keep]) for column in columns)
+        chunks = MetricChunk.objects.filter(chunks_of(run_pk, metrics), axis_id=pk).order_by("position")
+        at_once = max(1, VALUES_AT_ONCE // max(1, axis.n))
+        at = -1
+        while found := list(chunks.filter(position__gt=at).values_list("position", "name", "data")[:at_once]):
+            at = found[-1][0]
+            wanted = [(name, data) for _, name, data in found if metrics is None or name in metrics]
+            if wanted and len(steps):
+                values = tuple(_array(unpack(data, (0,))[0][keep]) for _, data in wanted)
+                yield axis.fence, MetricBlock(tuple(name for name, _ in wanted), steps, epochs, times, values)
 
 
 def visible_blocks(

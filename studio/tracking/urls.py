@@ -1,6 +1,6 @@
 from django.urls import path
 
-from studio.tracking import chart_views, media_views, views
+from studio.tracking import chart_views, export_views, media_views, views
 
 urlpatterns = [
     path("runs/<int:pk>/charts/", chart_views.run_charts, name="run-charts"),
@@ -16,5 +16,6 @@ urlpatterns = [
     path("projects/<int:pk>/chart-layout/", chart_views.chart_layout, name="chart-layout"),
     path("projects/<int:pk>/chart-layout/shared/", chart_views.shared_chart_layout, name="chart-layout-shared"),
     path("runs/<int:pk>/log/", views.run_log_text, name="run-log-text"),
-    path("runs/<int:pk>/metrics.csv", views.run_metrics_csv, name="run-metrics-csv"),
+    path("runs/<int:pk>/metrics.<slug:form>", export_views.run_metrics, name="run-metrics"),
+    path("projects/<int:pk>/metrics.<slug:form>", export_views.project_metrics, name="project-metrics"),
 ]

@@ -1,10 +1,7 @@
-"""The results, system figures, logs and downloads of a run; its charts are in chart_views."""
+"""The results, system figures and logs of a run; its charts are in chart_views."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
@@ -17,10 +14,9 @@ from studio.runs.models import Run
 from studio.tracking.drawing import shown
 from studio.tracking.logs import read_log, whole_log
 from studio.tracking.results import results_of, why_none
-from studio.tracking.stored import visible_blocks
 from studio.tracking.system import charts_of
 
-MOST_LOG, CSV_BYTES = 1 << 20, 1 << 18
+MOST_LOG = 1 << 20
 
 
 def _run(request: HttpRequest, pk: int) -> Run:
@@ -79,41 +75,6 @@ def run_log_text(request: HttpRequest, pk: int) -> HttpResponseBase:
     return JsonResponse(
         {"text": found.text, "offset": found.offset, "end": found.end, "size": found.size, "fence": found.fence}
     )
-
-
-@require_GET
-def run_metrics_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """Every visible point as CSV: step, epoch, time, metric, value."""
-    run = _run(request, pk)
-    response = StreamingHttpResponse(_csv_lines(run.pk), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="run-{run.number}-metrics.csv"'
-    return response
-
-
-def _csv_lines(run_pk: int) -> Iterator[str]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(["step", "epoch", "time", "metric", "value"])
-    for block in visible_blocks(run_pk):
-        for i, step in enumerate(block.steps):
-            for name, column in zip(block.names, block.values, strict=True):
-                writer.writerow([int(step), block.epochs[i], block.times[i], _cell(name), repr(column[i])])
-            if buffer.tell() > CSV_BYTES:
-                yield _taken(buffer)
-    yield _taken(buffer)
-
-
-def _taken(buffer: io.StringIO) -> str:
-    """What it has, which it has no longer."""
-    text = buffer.getvalue()
-    buffer.seek(0)
-    buffer.truncate()
-    return text
-
-
-def _cell(name: str) -> str:
-    """A name that a spreadsheet does not take for a formula."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" else name
 
 
 def _whole(text: Any, default: int) -> int:

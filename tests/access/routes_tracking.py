@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from studio.tracking.export import FORMS
 from tests.access.matrix import Route, edits, nothing, reads
 from tests.access.people import People
 from tests.factories import make_media, make_run
@@ -62,5 +63,6 @@ ROUTES = [
     edits("chart-layout-shared", a_project, ok=200, method="PUT", data=a_layout, json=True),
     edits("chart-layout-shared", a_project, ok=200, method="DELETE"),
     reads("run-log-text", of_run),
-    reads("run-metrics-csv", of_run),
+    *(reads("run-metrics", lambda people, form=form: {**of_run(people), "form": form}) for form in FORMS),
+    *(reads("project-metrics", lambda people, form=form: {"pk": people.project.pk, "form": form}) for form in FORMS),
 ]

@@ -22,7 +22,7 @@ PAGES = [
 ]
 #: Files and data.
 NO_PAGES = {
-    "health", "upload", "checkpoint-download", "run-system-charts", "run-series", "run-log-text", "run-metrics-csv", "run-media-items",
+    "health", "upload", "checkpoint-download", "run-system-charts", "run-series", "run-log-text", "run-metrics", "project-metrics", "run-media-items",
     "run-media-file", "series", "chart-layout",
 }  # fmt: skip
 VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}

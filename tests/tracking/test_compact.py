@@ -241,7 +241,7 @@ def test_downloads_and_the_api_give_the_same_of_chunks_and_of_frames(people: Peo
     headers = {"Authorization": f"Bearer {token}"}
 
     def answers() -> list[Any]:
-        table = b"".join(viewer.get(reverse("run-metrics-csv", args=[run.pk])))
+        table = b"".join(viewer.get(reverse("run-metrics", args=[run.pk, "csv"])))
         pages = [
             viewer.get(f"/api/v1/runs/{run.pk}/points", {"metric": "=loss", "skip": skip, "limit": 70}, headers=headers)
             for skip in (0, 70, 140)

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Field, Query, Router, Schema
 
 from studio.accounts.access import get_for
+from studio.accounts.models import Project
 from studio.api.auth import user_of
 from studio.api.errors import ApiError
 from studio.api.pages import Cursor, Limit, Page, page_of
@@ -18,6 +19,7 @@ from studio.api.schemas_runs import CheckpointOut
 from studio.core.download import safe_name, stream_file
 from studio.runs.checkpoints import path_of
 from studio.runs.models import Checkpoint, Run
+from studio.tracking.export import Form, stream_points
 from studio.tracking.logs import read_log, whole_log
 from studio.tracking.query import Axis, series
 from studio.tracking.results import results_of, why_none
@@ -94,6 +96,34 @@ def read_points(
             break
     more = len(steps) > limit
     return {"steps": steps[:limit], "values": values[:limit], "next": skip + limit if more else None}
+
+
+class PointsWanted(Given):
+    metric: list[Metric] = Field(default_factory=list, max_length=100, description="All of them when none is named.")
+    abandoned: bool = Field(False, description="Also the points that a later attempt did again.")
+
+
+class RunsWanted(PointsWanted):
+    run: list[Count] = Field(default_factory=list, max_length=1000, description="Numbers; all runs when none is named.")
+
+
+@router.get("/runs/{pk}/metrics/{form}")
+def download_metrics(request: HttpRequest, pk: int, form: Form, wanted: Query[PointsWanted]) -> HttpResponseBase:
+    """All points as a file, a row a point: run, attempt, step, epoch, time, metric, value; values exactly."""
+    run = get_for(user_of(request), Run.objects.all(), pk)
+    return stream_points([run], form, f"run-{run.number}-metrics", **_only(wanted))
+
+
+@router.get("/projects/{pk}/metrics/{form}")
+def download_project_metrics(request: HttpRequest, pk: int, form: Form, wanted: Query[RunsWanted]) -> HttpResponseBase:
+    """The same of the runs of a project."""
+    project = get_for(user_of(request), Project.objects, pk)
+    runs = Run.objects.to_export(project, wanted.run)
+    return stream_points(runs, form, f"{project.name}-metrics", **_only(wanted))
+
+
+def _only(wanted: PointsWanted) -> dict[str, Any]:
+    return {"metrics": wanted.metric or None, "abandoned": wanted.abandoned}
 
 
 class SystemOut(Schema):
