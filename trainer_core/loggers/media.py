@@ -19,6 +19,9 @@ class MediaCalls:
     `step` is what the x-axis is to say; the trainer's number of optimizer steps when it is left out.
     """
 
+    #: Whether people look at media beside training, so that models may log some unasked.
+    shows_media = False
+
     def log_media(self, media: Media, step: int | None = None) -> None:
         """Keep it. A logger that cannot says so once and training goes on."""
         said: set[str] = self.__dict__.setdefault("_refused_media", set())

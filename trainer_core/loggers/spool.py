@@ -37,6 +37,7 @@ class SpoolLogger(Logger):
     """
 
     takes_tensors = True
+    shows_media = True
 
     def __init__(self, writer: SpoolWriter) -> None:
         self._writer = writer

@@ -25,6 +25,8 @@ class TensorBoardLogger(Logger):
     TensorBoard's HPARAMS tab shows a run only when it has a metric. Raises ModuleNotFoundError without tensorboard.
     """
 
+    shows_media = True
+
     def __init__(
         self,
         save_dir: str | os.PathLike[str],

@@ -21,6 +21,8 @@ class WandbLogger(Logger):
     are written. Raises ModuleNotFoundError without wandb.
     """
 
+    shows_media = True
+
     def __init__(
         self,
         name: str | None = None,

@@ -93,7 +93,7 @@ def text(key: str, given: Any) -> Media:
 
 def matrix(key: str, given: Any, labels: Sequence[Any] | None = None) -> Media:
     """A confusion matrix (K, K): rows are the true classes, columns the predicted ones."""
-    values = host(owned(given, "a matrix") if not isinstance(given, list | tuple) else np.asarray(given))
+    values = owned(np.asarray(given) if isinstance(given, list | tuple) else given, "a matrix")
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         raise ValueError(f"{key}: a confusion matrix is square; got the shape {tuple(values.shape)}.")
     names = [str(i) for i in range(len(values))] if labels is None else [str(label)[:200] for label in labels]
@@ -103,7 +103,7 @@ def matrix(key: str, given: Any, labels: Sequence[Any] | None = None) -> Media:
     def item() -> Item:
         if len(values) > MOST_CLASSES or not len(values):
             raise ValueError(f"a confusion matrix of {len(values)} classes; 1 to {MOST_CLASSES} are shown")
-        return json_item({"labels": names, "matrix": values.tolist()})
+        return json_item({"labels": names, "matrix": host(values).tolist()})
 
     return _media("matrix", key, [item])
 

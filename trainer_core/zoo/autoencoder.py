@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from trainer_core.describe import Range
 from trainer_core.module import LightningModule
 from trainer_core.zoo.facts import facts_of
+from trainer_core.zoo.glance import MOST_IMAGES, tell_reconstructions, wants_glance
 
 
 class Autoencoder(LightningModule):
@@ -63,6 +64,11 @@ class Autoencoder(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log("val_loss", self._error(batch[0]), batch_size=len(batch[0]))
+        shape = facts_of(self.trainer.datamodule).shape
+        if batch_idx == 0 and shape is not None and wants_glance(self):
+            given = batch[0][:MOST_IMAGES]
+            assert self.decoder is not None
+            tell_reconstructions(self, given, self.decoder(self(given)), shape)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         self.log("test_loss", self._error(batch[0]), batch_size=len(batch[0]))

@@ -16,6 +16,7 @@ from trainer_core.recipes.mixing import cutmix, mixup
 from trainer_core.recipes.schedules import warm_up_factor
 from trainer_core.recipes.weighting import balanced_weights, class_counts
 from trainer_core.zoo.facts import Facts, facts_of
+from trainer_core.zoo.glance import Glance, wants_glance
 
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["one_cycle", "cosine", "constant"]
@@ -36,6 +37,7 @@ class Learner(LightningModule):
         super().__init__()
         self.net: nn.Module | None = None
         self.facts: Facts | None = None
+        self._glance: Glance | None = None
         self.register_buffer("class_weight", None, persistent=False)
 
     def build(self, facts: Facts) -> nn.Module:
@@ -63,7 +65,10 @@ class Learner(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return {"logits": self._evaluate(batch, "val"), "targets": batch[1]}
+        logits = self._evaluate(batch, "val")
+        if self._glance is not None:
+            self._glance.take(batch, logits)
+        return {"logits": logits, "targets": batch[1]}
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._evaluate(batch, "test")
@@ -102,6 +107,9 @@ class Learner(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._sums = torch.zeros(4, device=self.device)
+        facts = self.facts
+        classifies = facts is not None and facts.task == "classification"
+        self._glance = Glance(self, facts) if facts is not None and classifies and wants_glance(self) else None
 
     def on_test_epoch_start(self) -> None:
         self._sums = torch.zeros(4, device=self.device)
@@ -124,6 +132,9 @@ class Learner(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._log_r2("val")
+        if self._glance is not None:
+            self._glance.tell(self)
+            self._glance = None
 
     def on_test_epoch_end(self) -> None:
         self._log_r2("test")
