@@ -3,15 +3,20 @@
 import { refreshTimes } from "./core/times.js";
 import "./accounts/submit-once.js";
 import "./registry/file-upload.js";
+import "./runs/clause-input.js";
 import "./runs/log-tail.js";
 import "./runs/queue-page.js";
 import "./runs/run-form.js";
 import "./runs/run-list.js";
 import "./runs/run-status.js";
+import "./runs/runs-table.js";
 import "./tracking/chart_grid.js";
 import "./tracking/log_view.js";
 import "./tracking/media_panels.js";
+import "./tracking/par-coords.js";
 import "./tracking/results.js";
+import "./tracking/scatter-plot.js";
+import "./tracking/spark-line.js";
 import "./tracking/system.js";
 
 setInterval(refreshTimes, 15000);

@@ -286,6 +286,11 @@ class RunStar(models.Model):
         return f"{self.user_id} starred {self.run_id}"
 
 
+class TableViewQuerySet(models.QuerySet["TableView"]):
+    def visible_to(self, user: User) -> TableViewQuerySet:
+        return self.filter(models.Q(user=user) | models.Q(user=None), project__team__memberships__user=user)
+
+
 class TableView(models.Model):
     """A table of runs as somebody arranged it, by name: its address's query. For everybody when `user` is null."""
 
@@ -294,6 +299,8 @@ class TableView(models.Model):
     name = models.CharField(max_length=60)
     query = models.TextField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    objects = TableViewQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "pk"]

@@ -2,10 +2,15 @@
 
 from django.urls import path
 
-from studio.runs.views import create, orders, queue, runs, workers
+from studio.runs.views import create, labels, orders, queue, runs, table, workers
 
 urlpatterns = [
-    path("projects/<int:pk>/", runs.project, name="project"),
+    path("projects/<int:pk>/", table.project, name="project"),
+    path("projects/<int:pk>/runs/complete/", table.completions, name="run-complete"),
+    path("projects/<int:pk>/runs/export/", table.export_runs, name="runs-export"),
+    path("projects/<int:pk>/runs/bulk/", labels.runs_bulk, name="runs-bulk"),
+    path("projects/<int:pk>/views/", labels.view_save, name="table-view-save"),
+    path("table-views/<int:pk>/delete/", labels.view_delete, name="table-view-delete"),
     path("projects/<int:project_pk>/runs/new/", create.run_create, name="run-create"),
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/config/", runs.run_config, name="run-config"),
@@ -14,6 +19,8 @@ urlpatterns = [
     path("runs/<int:pk>/pause/", orders.run_pause, name="run-pause"),
     path("runs/<int:pk>/resume/", orders.run_resume, name="run-resume"),
     path("runs/<int:pk>/rerun/", orders.run_rerun, name="run-rerun"),
+    path("runs/<int:pk>/star/", labels.run_star, name="run-star"),
+    path("runs/<int:pk>/labels/", labels.run_labels, name="run-labels"),
     path("runs/<int:pk>/seeds/", orders.run_seeds, name="run-seeds"),
     path("checkpoints/<int:pk>/download/", runs.checkpoint_download, name="checkpoint-download"),
     path("checkpoints/<int:pk>/pin/", runs.checkpoint_pin, name="checkpoint-pin"),

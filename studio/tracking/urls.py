@@ -1,8 +1,11 @@
 from django.urls import path
 
-from studio.tracking import chart_views, export_views, media_views, views
+from studio.tracking import chart_views, compare_views, export_views, media_views, sparks, views
 
 urlpatterns = [
+    path("projects/<int:pk>/sparks/", sparks.project_sparks, name="project-sparks"),
+    path("projects/<int:pk>/compare/", compare_views.run_compare, name="run-compare"),
+    path("projects/<int:pk>/compare/winner/", compare_views.run_winner, name="run-winner"),
     path("runs/<int:pk>/charts/", chart_views.run_charts, name="run-charts"),
     path("runs/<int:pk>/media/", media_views.run_media, name="run-media"),
     path("runs/<int:pk>/media.json", media_views.run_media_items, name="run-media-items"),

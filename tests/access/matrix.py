@@ -68,9 +68,9 @@ def in_project(people: People) -> dict[str, Any]:
     return {"project_pk": people.project.pk}
 
 
-def reads(name: str, make: Maker = nothing, *, ok: int = 200, **options: Any) -> Route:
-    """GET for every member of the team."""
-    return _team_route(name, make, "GET", ("owner", "editor", "viewer"), ok, options)
+def reads(name: str, make: Maker = nothing, *, ok: int = 200, method: str = "GET", **options: Any) -> Route:
+    """What every member of the team may."""
+    return _team_route(name, make, method, ("owner", "editor", "viewer"), ok, options)
 
 
 def edits(name: str, make: Maker = nothing, *, ok: int = 302, method: str = "POST", **options: Any) -> Route:

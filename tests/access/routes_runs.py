@@ -6,7 +6,7 @@ from typing import Any
 
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.checkpoints import path_of
-from studio.runs.models import State
+from studio.runs.models import State, TableView
 from tests.access.matrix import Maker, administers_studio, edits, in_project, reads, signed_in
 from tests.access.people import People
 from tests.factories import make_checkpoint, make_dataset_version, make_model_version, make_run, make_worker
@@ -44,8 +44,26 @@ def as_query(people: People, kwargs: dict[str, Any]) -> str:
     return f"model={choices(people, kwargs)['model']}"
 
 
+def a_ticked_run(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"action": "archive", "run": make_run(people.project, state=State.SUCCEEDED).pk}
+
+
+def a_shared_view(people: People) -> dict[str, Any]:
+    name = f"view {TableView.objects.count()}"
+    return {"pk": TableView.objects.create(project=people.project, name=name, query="q=cnn").pk}
+
+
 ROUTES = [
     reads("project", a_project),
+    reads("run-complete", a_project),
+    reads("runs-export", a_project),
+    edits("runs-bulk", a_project, data=a_ticked_run),
+    reads("table-view-save", a_project, method="POST", ok=302, data=lambda people, kwargs: {"name": "mine"}),
+    edits("table-view-save", a_project, data=lambda people, kwargs: {"name": "ours", "shared": "1"}),
+    edits("table-view-delete", a_shared_view),
+    reads("run-star", a_run(), method="POST", ok=302),
+    edits("run-labels", a_run(), method="GET", ok=200),
+    edits("run-labels", a_run(), data=lambda people, kwargs: {"tags": "old", "note": "n"}),
     edits("run-create", in_project, method="GET", ok=200),
     edits("run-create", with_versions, method="GET", ok=200, query=as_query),
     edits("run-create", with_versions, data=choices),

@@ -39,7 +39,17 @@ def changes_own_layout(method: str) -> Route:
     return Route("chart-layout", a_project, method, expect, data=a_layout, json=True)
 
 
+def with_two_runs(people: People) -> dict[str, Any]:
+    for _ in range(2):
+        make_run(people.project, state="succeeded", summary={"val_loss": {"last": 1.0, "min": 1.0, "max": 2.0}})
+    return {"pk": people.project.pk}
+
+
 ROUTES = [
+    reads("run-compare", lambda people: {"pk": people.project.pk}),
+    reads("run-compare", with_two_runs, query=lambda people, kwargs: "runs=1,2"),
+    edits("run-winner", with_two_runs, data=lambda people, kwargs: {"runs": "1,2", "winner": "2"}),
+    reads("project-sparks", lambda people: {"pk": people.project.pk}),
     reads("run-media", of_run),
     reads("run-media", with_media),
     reads("run-media-items", of_run),

@@ -41,7 +41,10 @@ export class RunList extends HTMLElement {
     const body = fresh.querySelector("run-list tbody");
     const mine = this.querySelector("tbody");
     if (!body || !mine || mine.contains(document.activeElement)) return;
+    const ticked = new Set([...mine.querySelectorAll("input[name=run]:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value));
     mine.replaceChildren(...body.childNodes);
+    for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (mine.querySelectorAll("input[name=run]"))) box.checked = ticked.has(box.value);
+    mine.dispatchEvent(new CustomEvent("rows", { bubbles: true }));
     refreshTimes();
   }
 }

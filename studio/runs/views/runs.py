@@ -1,4 +1,4 @@
-"""Pages of runs: the list of a project, and one run with its overview, configuration and checkpoints."""
+"""Pages of one run: its overview, configuration and checkpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from studio.accounts.access import can, get_for
-from studio.accounts.models import Project, Role, User
+from studio.accounts.models import Role, User
 from studio.core.download import stream_file
 from studio.runs import checkpoints, diff, starts, timeline
 from studio.runs.models import Checkpoint, Run, State
@@ -22,22 +22,6 @@ MOST_METRICS, MOST_EVENTS, MOST_CHILDREN = 24, 100, 20
 
 def read(request: HttpRequest, pk: int, role: Role = Role.VIEWER) -> Run:
     return get_for(request.user, Run.objects.for_list().select_related("project__team", "worker"), pk, role)
-
-
-@require_GET
-def project(request: HttpRequest, pk: int) -> HttpResponse:
-    """The runs of a project, the newest first; `?q=` looks in names, `?state=` keeps one state."""
-    found = get_for(request.user, Project.objects.select_related("team"), pk)
-    runs = Run.objects.filter(project=found).for_list()
-    text, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
-    if text:
-        runs = runs.filter(name__icontains=text[:120])
-    if state in State.values:
-        runs = runs.filter(state=state)
-    page = Paginator(runs.order_by("-number"), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"project": found, "page": page, "q": text, "state": state, "states": State.choices}
-    context |= {"may_edit": can(request.user, found, Role.EDITOR) and found.archived_at is None}
-    return render(request, "runs/project.html", {**context, "filtered": bool(text or state)})
 
 
 @require_GET

@@ -1,0 +1,136 @@
+// @ts-check
+// <runs-table>: rows are walked, chosen and compared by keys; the bar below says how many are chosen.
+
+const TYPES_TEXT = "input:not([type=checkbox]), textarea, select, [contenteditable]";
+
+export class RunsTable extends HTMLElement {
+  connectedCallback() {
+    this.here = -1;
+    this.last = -1;
+    this.onkey = (/** @type {KeyboardEvent} */ event) => this.key(event);
+    document.addEventListener("keydown", this.onkey);
+    this.addEventListener("click", (event) => this.click(event));
+    this.addEventListener("change", () => this.count());
+    this.addEventListener("rows", () => this.count());
+    document.querySelector("[data-scope]")?.addEventListener("change", () => this.count());
+    this.count();
+  }
+
+  disconnectedCallback() {
+    if (this.onkey) document.removeEventListener("keydown", this.onkey);
+  }
+
+  /** @returns {HTMLTableRowElement[]} */
+  get rows() {
+    return [...this.querySelectorAll("tbody tr")].map((row) => /** @type {HTMLTableRowElement} */ (row));
+  }
+
+  /**
+   * @param {HTMLElement | undefined} row
+   * @returns {HTMLInputElement | null}
+   */
+  box(row) {
+    return row?.querySelector("input[name=run]") ?? null;
+  }
+
+  /** @param {MouseEvent} event */
+  click(event) {
+    const target = /** @type {HTMLInputElement} */ (event.target);
+    if (target.matches("[data-tick-all]")) {
+      for (const row of this.rows) this.tick(row, target.checked);
+    } else if (target.matches("input[name=run]")) {
+      const at = this.rows.findIndex((row) => row.contains(target));
+      if (event.shiftKey && this.last >= 0) this.range(this.last, at, target.checked);
+      this.last = at;
+    }
+    this.count();
+  }
+
+  /**
+   * @param {number} one
+   * @param {number} other
+   * @param {boolean} on
+   */
+  range(one, other, on) {
+    for (const row of this.rows.slice(Math.min(one, other), Math.max(one, other) + 1)) this.tick(row, on);
+  }
+
+  /**
+   * @param {HTMLElement} row
+   * @param {boolean} on
+   */
+  tick(row, on) {
+    const box = this.box(row);
+    if (box) box.checked = on;
+  }
+
+  count() {
+    const boxes = this.rows.map((row) => this.box(row));
+    const count = boxes.filter((box) => box?.checked).length;
+    const scope = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-scope]"));
+    const words = document.querySelector("[data-chosen-count]");
+    const total = document.querySelector("[data-count]")?.getAttribute("data-count") ?? "";
+    if (words) words.textContent = scope?.checked ? `All ${total} chosen` : count ? `${count} of ${total} chosen` : "Tick runs, or:";
+    const compare = document.querySelector("[data-compare]");
+    const icon = compare?.querySelector("svg");
+    if (compare) compare.replaceChildren(...(icon ? [icon] : []), scope?.checked ? " Compare" : count ? ` Compare ${count}` : " Compare the first 5");
+    const all = /** @type {HTMLInputElement | null} */ (this.querySelector("[data-tick-all]"));
+    if (all) {
+      all.checked = count > 0 && count === boxes.length;
+      all.indeterminate = count > 0 && count < boxes.length;
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (/** @type {HTMLElement} */ (event.target).closest?.(TYPES_TEXT)) return;
+    const act = { "/": () => this.filter(), j: () => this.go(1), k: () => this.go(-1), x: () => this.toggle(event.shiftKey), X: () => this.toggle(true), c: () => this.compare(), "?": () => this.sheet(), Enter: () => this.enter(event) }[event.key];
+    if (!act) return;
+    if (act() !== false) event.preventDefault();
+  }
+
+  filter() {
+    const input = /** @type {HTMLInputElement | null} */ (document.getElementById("q"));
+    input?.focus();
+    input?.select();
+  }
+
+  /** @param {number} step */
+  go(step) {
+    const rows = this.rows;
+    if (!rows.length) return;
+    this.here = Math.min(Math.max(this.here + step, 0), rows.length - 1);
+    rows.forEach((row, i) => row.classList.toggle("is-here", i === this.here));
+    this.box(rows[this.here])?.focus({ preventScroll: true });
+    rows[this.here].scrollIntoView({ block: "nearest" });
+  }
+
+  /** @param {boolean} upTo */
+  toggle(upTo) {
+    const box = this.box(this.rows[this.here]);
+    if (!box) return;
+    const on = !box.checked;
+    if (upTo && this.last >= 0) this.range(this.last, this.here, on);
+    else box.checked = on;
+    this.last = this.here;
+    this.count();
+  }
+
+  compare() {
+    /** @type {HTMLElement | null} */ (document.querySelector("[data-compare]"))?.click();
+  }
+
+  /** @param {KeyboardEvent} event */
+  enter(event) {
+    const link = /** @type {HTMLElement | null} */ (this.rows[this.here]?.querySelector(".run-name a"));
+    if (!link || /** @type {HTMLElement} */ (event.target).closest("a, button, summary")) return false;
+    link.click();
+  }
+
+  sheet() {
+    /** @type {HTMLDialogElement | null} */ (document.getElementById("key-sheet"))?.showModal();
+  }
+}
+
+customElements.define("runs-table", RunsTable);

@@ -1,0 +1,113 @@
+"""Runs that share a value as one row: how many they are, and mean and standard deviation of every number shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import F, FilteredRelation, Q
+
+from studio.core.templatetags.studio import metric as number_text
+from studio.runs.models import RunQuerySet
+from studio.runs.table.fields import Field
+from studio.runs.table.language import quoted
+from studio.runs.table.select import Table
+
+MOST_GROUPS = 200
+FACTS = {
+    "state": "state", "model": "model_version__model__name", "dataset": "dataset_version__dataset__name",
+    "by": "created_by__username",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean ± standard deviation (of a sample, so unknown for one) of `n` numbers."""
+
+    n: int
+    mean: float | None
+    std: float | None
+
+    @property
+    def text(self) -> str:
+        if self.mean is None:
+            return "–"
+        return number_text(self.mean) + (f" ± {number_text(self.std)}" if self.std is not None else "")
+
+
+@dataclass(slots=True)
+class Group:
+    """`clause` filters to its runs, empty where no clause can; `query` is it beside the rest of the filter."""
+
+    values: list[str]
+    n: int
+    spreads: list[Spread] = field(default_factory=list)
+    clause: str = ""
+    query: str = ""
+
+
+def groups_of(table: Table, runs: RunQuerySet, columns: Sequence[Field]) -> tuple[list[Group], bool]:
+    """The groups of these runs and whether there are more than MOST_GROUPS. One query, with a row for each run.
+
+    `columns` are metrics and choices; choices that are no numbers have no mean. Groups come in the order of the table's
+    first sort, by the mean; else the largest first.
+    """
+    names: list[str] = []
+    for i, one in enumerate(table.groups):
+        if one.kind == "fact":
+            runs = runs.annotate(**{f"group{i}": F(FACTS[one.name])})
+            names.append(f"group{i}")
+        else:
+            runs = _joined(runs, f"group{i}", one)
+            names.append(f"group{i}__{one.stat or 'text'}")
+    for k, column in enumerate(columns):
+        runs = _joined(runs, f"value{k}", column)
+        names.append(f"value{k}__{column.stat or 'num'}")
+    members: dict[tuple[Any, ...], list[tuple[float | None, ...]]] = {}
+    for row in runs.order_by().values_list(*names):
+        members.setdefault(row[: len(table.groups)], []).append(row[len(table.groups) :])
+    found = [_group(table, key, rows) for key, rows in members.items()]
+    found.sort(key=_order(table, columns))
+    return found[:MOST_GROUPS], len(found) > MOST_GROUPS
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    """Of those that are numbers."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return Spread(0, None, None)
+    mean = math.fsum(known) / len(known)
+    if len(known) == 1:
+        return Spread(1, mean, None)
+    return Spread(len(known), mean, math.sqrt(math.fsum((v - mean) ** 2 for v in known) / (len(known) - 1)))
+
+
+def can_group(one: Field) -> bool:
+    return one.kind != "fact" or one.name in FACTS
+
+
+def _joined(runs: RunQuerySet, alias: str, column: Field) -> RunQuerySet:
+    relation = "metric_rows" if column.kind == "metric" else "config_rows"
+    condition = Q(**{f"{relation}__column_id__in": column.ids})
+    return runs.annotate(**{alias: FilteredRelation(relation, condition=condition)})
+
+
+def _order(table: Table, columns: Sequence[Field]) -> Callable[[Group], Any]:
+    for sort in table.sorts[:1]:
+        if sort.field in columns:
+            k, sign = columns.index(sort.field), -1 if sort.falls else 1
+            return lambda group: (group.spreads[k].mean is None, sign * (group.spreads[k].mean or 0.0), group.values)
+    return lambda group: (-group.n, group.values)
+
+
+def _group(table: Table, key: tuple[Any, ...], rows: Sequence[tuple[float | None, ...]]) -> Group:
+    texts, clauses = [], []
+    for value, one in zip(key, table.groups, strict=True):
+        texts.append("–" if value in (None, "") else number_text(value) if one.kind == "metric" else str(value))
+        if value not in (None, ""):
+            clauses.append(f"{quoted(one.key)}{'=' if one.kind == 'metric' else ':'}{quoted(str(value))}")
+    clause = " ".join(clauses) if len(clauses) == len(key) else ""
+    spreads = [spread(values) for values in zip(*rows, strict=True)]
+    return Group(texts, len(rows), spreads, clause, f"{table.q} {clause}".strip())
