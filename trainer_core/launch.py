@@ -19,20 +19,14 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from trainer_core.errors import (
-    CheckpointError,
-    MisconfigurationException,
-    NonFiniteError,
-    OptionError,
-    SIGTERMException,
-    SpecError,
-    TrainerCoreError,
-)
+from trainer_core.errors import CheckpointError, NonFiniteError, SIGTERMException
 from trainer_core.events import SpoolWriter
+from trainer_core.launching.explain import explain, shortened
 from trainer_core.spec import RunSpec
 
 OK, FAILED, STOPPED = 0, 1, 3
@@ -84,6 +78,18 @@ class Attempt:
             raise Stop
 
     def _execute(self, spec: RunSpec) -> None:
+        self.prepare(spec)
+        self._phase("starting")
+        self.trainer.fit(self.model, datamodule=self.data, ckpt_path=self.resume_from(spec))
+        self.tell_ready()
+        if getattr(self.data, "test_fraction", 0) and not self.trainer.received_sigterm:
+            self._phase("testing")
+            self.trainer.test(self.model, datamodule=self.data, verbose=False)
+        if not self.trainer.received_sigterm:
+            self._tell_results(self.keeper.file_of_best())
+
+    def prepare(self, spec: RunSpec, first: Sequence[Any] = (), **changed: Any) -> None:
+        """Build data, model and trainer; `first` are callbacks before all others, `changed` options of the trainer."""
         from trainer_core.callbacks.run_checkpoint import RunCheckpoint
         from trainer_core.durations import parse_duration
         from trainer_core.launching import around, build
@@ -112,26 +118,19 @@ class Attempt:
         self.keeper = keeper
         tell = self._notice if self.logger is not None else None
         ready = [_Ready(self)] if self.logger is not None else []
-        callbacks = [*around.before(spec, tell), *ready, keeper, *around.after(spec, tell, self._tell_speed)]
+        callbacks = [*first, *around.before(spec, tell), *ready, keeper, *around.after(spec, tell, self._tell_speed)]
         options = {
             "enable_progress_bar": False,
             "log_every_n_steps": 1,
             "default_root_dir": str(self.run_dir),
             **spec.trainer,
+            **changed,
             "logger": [self.logger or DummyLogger()],
             "callbacks": callbacks,
             "enable_checkpointing": True,
             "plugins": [RunEnvironment(self.run_dir)],
         }
         self.trainer = Trainer(**options)
-        self._phase("starting")
-        self.trainer.fit(self.model, datamodule=self.data, ckpt_path=self._resume_from(spec))
-        self.tell_ready()
-        if getattr(self.data, "test_fraction", 0) and not self.trainer.received_sigterm:
-            self._phase("testing")
-            self.trainer.test(self.model, datamodule=self.data, verbose=False)
-        if not self.trainer.received_sigterm:
-            self._tell_results(keeper.file_of_best())
 
     def tell_ready(self) -> None:
         """Once, also where nothing is left to train: a run that was killed after its last checkpoint ends all the same."""
@@ -165,7 +164,7 @@ class Attempt:
             found = {"task": None, "reason": f"they could not be computed: {type(error).__name__}: {error}"[:1000]}
         self._event("results", checkpoint=checkpoint.parent.name if checkpoint is not None else None, **found)
 
-    def _resume_from(self, spec: RunSpec) -> str | None:
+    def resume_from(self, spec: RunSpec) -> str | None:
         """The newest checkpoint that verifies; what is skipped is reported. A run that goes on from another one begins
         with the other one's."""
         from trainer_core.checkpoint import io
@@ -247,56 +246,6 @@ def _Ready(attempt: Attempt) -> Any:
             attempt.tell_ready()
 
     return Ready()
-
-
-def explain(error: BaseException, user_files: list[str]) -> tuple[str, str]:
-    """(outcome, reason in words) of an exception."""
-    name, text = type(error).__name__, str(error).strip().split("\n")[0][:500]
-    if name == "ProcessError":
-        return explain_other(str(error))
-    if name == "OutOfMemoryError":
-        return "oom_cuda", f"The GPU ran out of memory: {text} Reduce the batch size, or accumulate gradients."
-    if isinstance(error, MemoryError):
-        return "oom_host", "The machine ran out of memory. Reduce the batch size or the number of data workers."
-    if isinstance(error, SystemExit):
-        return "died", f"The code ended the program itself (exit code {error.code})."
-    place = _place(error, user_files)
-    if isinstance(error, SyntaxError):
-        return "user_error", f"Line {error.lineno} is not valid Python: {error.msg}."
-    if isinstance(error, MisconfigurationException | OptionError | SpecError | CheckpointError | TrainerCoreError):
-        return "user_error", text
-    return "user_error", f"{name}: {text}{place}" if text else f"{name}{place}"
-
-
-def explain_other(text: str) -> tuple[str, str]:
-    """The same of what another process of the run left: a traceback, whose last line is the error, or how it died."""
-    first, last = text.strip().split("\n")[0], text.strip().split("\n")[-1][:500]
-    if " was ended by " in first:
-        return "died", first
-    where = f" ({first.removesuffix(' failed:').lower()} of several)"
-    if "OutOfMemoryError" in last.partition(":")[0]:
-        return "oom_cuda", f"A GPU ran out of memory{where}. Reduce the batch size, or accumulate gradients."
-    if last.startswith("MemoryError"):
-        return "oom_host", f"The machine ran out of memory{where}. Reduce the batch size or the number of data workers."
-    return "user_error", last + where
-
-
-def _place(error: BaseException, user_files: list[str]) -> str:
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename in user_files:
-            return f" (your code, line {frame.lineno}, in {frame.name})"
-    return ""
-
-
-def shortened(error: BaseException, user_files: list[str]) -> str:
-    """The traceback, beginning with the first frame of user code when there is one; that of another process as it is."""
-    if type(error).__name__ == "ProcessError":
-        return str(error)[-20_000:]
-    lines = traceback.TracebackException.from_exception(error)
-    if user_files and any(f.filename in user_files for f in lines.stack):
-        while lines.stack and lines.stack[0].filename not in user_files:
-            del lines.stack[0]
-    return "".join(lines.format())[-20_000:]
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -381,6 +330,10 @@ def execute(run_dir: Path, rank: int = 0) -> int:
     if threads := os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))
     os.chdir(run_dir)
+    if (run_dir / "preflight.json").exists():
+        from trainer_core.launching.preflight import answer
+
+        return answer(run_dir)
     code = Attempt(run_dir, rank).run()
     sys.stdout.flush()
     sys.stderr.flush()
