@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from trainer_core.durations import Duration, parse_duration
+from trainer_core.durations import Duration as Duration
+from trainer_core.durations import parse_duration as parse_duration
 from trainer_core.errors import OptionError
 
 Kind = Literal["int", "float", "number", "amount", "bool", "str", "choice", "duration", "time", "list", "object"]

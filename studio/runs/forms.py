@@ -18,8 +18,9 @@ from studio.runs import queue_options, starts
 from studio.runs.models import Checkpoint, Run
 from studio.runs.queue_options import QUEUE_OPTIONS
 from studio.runs.starts import MODES
-from studio.runs.submit import SEED
+from studio.runs.submit import SEED, build_spec
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec
+from trainer_core.spec import RunSpec
 
 SECTIONS = ("General", "Data", "Model", "Optimiser", "Trainer", "Hardware", "Checkpoints", "Advanced")
 MOST_VISIBLE = 25
@@ -141,6 +142,32 @@ class RunForm(forms.Form):
             "trainer": parts["trainer"],
             "extras": parts["extras"],
         }
+
+    def spec(self) -> RunSpec:
+        """The specification that a valid form makes; RunError names the fields that do not fit together."""
+        chosen, start = self.chosen(), self.checkpoint
+        parts = ("trainer", "model_args", "data_args", "extras", "seed")
+        return build_spec(
+            model_version=self.model_version,
+            dataset_version=self.dataset_version,
+            start=None if start is None else starts.start_of(start, chosen["start_mode"]),
+            **{part: chosen[part] for part in parts},
+        )
+
+    def shown_values(self) -> dict[str, Values]:
+        """By part what the fields show and what fits, of a form that need not have been sent; for what looks at it."""
+        parts: dict[str, Values] = {part: {} for part in PARTS}
+        for name in self._specs:
+            part, _, option = name.partition(".")
+            if not option:
+                continue
+            try:
+                value = self.fields[name].clean(self.fields[name].prepare_value(self[name].value()))
+            except forms.ValidationError:
+                continue
+            if value is not UNSET:
+                parts[part][option] = value
+        return parts
 
     @property
     def checkpoint(self) -> Checkpoint | None:

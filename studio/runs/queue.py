@@ -17,7 +17,7 @@ from rq.exceptions import DuplicateJobError, InvalidJobOperation
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from studio.runs.models import Run
+from studio.runs.models import Preflight, Run
 from studio.runs.register import online
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,12 @@ def enqueue_run(run: Run, *, again: str = "") -> None:
     """
     job_id, pool = wake_up_id(run) + (f"-{again}" if again else ""), run.pool
     transaction.on_commit(lambda: _ring("runs", settings.EXECUTE_JOB, job_id, {"run_pk": run.pk}, pool))
+
+
+def enqueue_preflight(preflight: Preflight, *, again: str = "") -> None:
+    """The same for a question before a run: workers answer those before they take the next run."""
+    job_id, pool = f"preflight-{preflight.pk}{f'-{again}' if again else ''}", preflight.pool
+    transaction.on_commit(lambda: _ring("runs", settings.EXECUTE_JOB, job_id, {"run_pk": 0}, pool))
 
 
 def enqueue_control(function: str, **ids: Any) -> None:

@@ -28,9 +28,9 @@ SLOWER = 5.0
 
 def choices(user: User) -> list[Checkpoint]:
     """The best, the pinned and the newest checkpoint of every run that the user sees, the newest first. One query."""
-    usable = Checkpoint.objects.visible_to(user).usable().select_related("run__project")
+    usable = Checkpoint.objects.visible_to(user).usable().filter(run__model_version__isnull=False)
     later = Checkpoint.objects.usable().filter(run=OuterRef("run"), step__gt=OuterRef("step"))
-    worth = usable.filter(Q(is_best=True) | Q(pinned=True) | ~Exists(later))
+    worth = usable.select_related("run__project").filter(Q(is_best=True) | Q(pinned=True) | ~Exists(later))
     return list(worth.order_by("-pk")[:MOST_CHOICES])
 
 

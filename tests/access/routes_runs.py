@@ -6,7 +6,7 @@ from typing import Any
 
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.checkpoints import path_of
-from studio.runs.models import State, TableView
+from studio.runs.models import Preflight, State, TableView
 from tests.access.matrix import Maker, administers_studio, edits, in_project, reads, signed_in
 from tests.access.people import People
 from tests.factories import make_checkpoint, make_dataset_version, make_model_version, make_run, make_worker
@@ -26,6 +26,11 @@ def a_checkpoint(people: People) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"weights")
     return {"pk": checkpoint.pk}
+
+
+def a_preflight(people: People) -> dict[str, Any]:
+    run = make_run(people.project)
+    return {"pk": Preflight.objects.create(project=people.project, kind="check", spec=run.spec).pk}
 
 
 def with_versions(people: People) -> dict[str, Any]:
@@ -67,6 +72,8 @@ ROUTES = [
     edits("run-create", in_project, method="GET", ok=200),
     edits("run-create", with_versions, method="GET", ok=200, query=as_query),
     edits("run-create", with_versions, data=choices),
+    edits("preflight-ask", with_versions, data=choices),
+    reads("preflight", a_preflight),
     reads("run", a_run()),
     reads("run-config", a_run()),
     reads("run-checkpoints", a_run()),

@@ -35,6 +35,7 @@ class Probe(Callback):
         self._attempt, self._began = attempt, began
         self.whole_run = False
         self._ready_s = 0.0
+        self._begins_at = 0, 0
         self._trained_from = 0.0
         self._ends: list[float] = []
         self._pauses: list[float] = []  # of validation, since the last batch
@@ -74,6 +75,7 @@ class Probe(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self._watch_layers(pl_module)
+        self._begins_at = trainer.current_epoch, trainer.global_step
         self._trained_from = perf_counter()
         self._ready_s = self._trained_from - self._began
 
@@ -156,6 +158,8 @@ class Probe(Callback):
             "batches": int(batches) if batches < 1e18 else None,
             "val_batches": int(val_batches),
             "every_batches": int(schedule.every_batches) if schedule.every_batches < 1e18 else None,
+            "begins_at_epoch": self._begins_at[0],
+            "begins_at_step": self._begins_at[1],
             "steps": len(self._ends),
             "ready_s": self._ready_s,
             "step_s": self._step_s(),

@@ -12,7 +12,17 @@ export class RunForm extends HTMLElement {
     for (const choice of this.querySelectorAll("[data-choice]")) {
       choice.addEventListener("change", () => refresh && form.requestSubmit(refresh));
     }
+    this.addEventListener("click", (event) => {
+      const button = /** @type {HTMLElement} */ (event.target).closest("[data-repair]");
+      if (button instanceof HTMLButtonElement && this.apply(JSON.parse(button.value))) {
+        event.preventDefault();
+        button.disabled = true;
+        button.textContent = "Done";
+      }
+    });
     form.addEventListener("submit", (event) => {
+      // A question before the run is no start.
+      if (event.submitter instanceof HTMLButtonElement && event.submitter.name) return;
       // One run for two clicks; a page that comes back from the history can be sent again.
       if (form.dataset.sent) event.preventDefault();
       form.dataset.sent = "1";
@@ -22,6 +32,24 @@ export class RunForm extends HTMLElement {
       form.addEventListener("input", () => this.compare());
       this.compare();
     }
+  }
+
+  /**
+   * Put values into fields, opening what is folded; false when one is not there.
+   * @param {Record<string, string>} values
+   */
+  apply(values) {
+    const fields = Object.keys(values).map((name) => /** @type {HTMLInputElement | null} */ (this.querySelector(`[name="${CSS.escape(name)}"]`)));
+    if (fields.some((field) => !field)) return false;
+    for (const field of fields) {
+      if (!field) continue;
+      field.value = values[field.name] ?? "";
+      field.closest("details")?.setAttribute("open", "");
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    fields[0]?.scrollIntoView({ block: "center" });
+    fields[0]?.focus({ preventScroll: true });
+    return true;
   }
 
   compare() {

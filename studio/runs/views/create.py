@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -15,14 +16,27 @@ from studio.registry.models import DatasetVersion, ModelVersion
 from studio.registry.refs import compatibility
 from studio.runs import starts
 from studio.runs.checkpoints import newest
+from studio.runs.crosscheck import Advice, Facts, crosscheck
 from studio.runs.errors import RunError
 from studio.runs.forms import RunForm
 from studio.runs.models import Checkpoint, Run
+from studio.runs.options import rate_option
 from studio.runs.register import online
 from studio.runs.submit import submit_run
 
 MOST_CHOICES = 500
-OTHER_FIELDS = ("csrfmiddlewaretoken", "model", "dataset", "parent", "refresh", "key", "further", "start_was")
+OTHER_FIELDS = (
+    "csrfmiddlewaretoken",
+    "model",
+    "dataset",
+    "parent",
+    "refresh",
+    "key",
+    "further",
+    "start_was",
+    "repair",
+    "ask",
+)
 
 
 @require_http_methods(["GET", "POST"])
@@ -48,10 +62,12 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     if model is None or dataset is None:
         context["asked_for"] = bool(given.get("model") and given.get("dataset"))
         return render(request, "runs/choose.html", context, status=422 if request.method == "POST" else 200)
-    submitting = request.method == "POST" and "refresh" not in request.POST
+    submitting = request.method == "POST" and not {"refresh", "repair"} & {*request.POST}
     typed = {} if submitting else {k: v for k, v in given.items() if k not in OTHER_FIELDS}
     if start is not None and not submitting and given.get("start_was", "") != _start_key(given):
         typed |= _start_values(start, given.get("start_mode", ""), model)
+    if "repair" in request.POST:
+        typed |= _repair(request.POST["repair"])
     form = RunForm(
         request.POST if submitting else None,
         model_version=model,
@@ -67,6 +83,7 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
         fit = starts.words(start, mode, model_pk=model.pk, dataset_pk=dataset.pk)
         context |= {"start": start, "start_fits": fit[0], "start_sentence": fit[1]}
     context["start_was"] = _start_key(given)
+    context |= {"rate_field": rate_option(model.option_specs), "advice": _advice(form)}
     fits, sentence = compatibility(model, dataset)
     context |= {"form": form, "sections": form.sections(), "fits": fits, "sentence": sentence}
     return render(request, "runs/create.html", context, status=422 if submitting else 200)
@@ -88,6 +105,34 @@ def _submit(request: HttpRequest, project: Project, form: RunForm, parent: Run |
     except RunError as error:
         form.refuse(error.errors)
         return None
+
+
+def _advice(form: RunForm) -> list[Advice]:
+    """What does not go together in a form as it is shown."""
+    values = form.shown_values()
+    parts = {part: {"args": values[part]} for part in ("model", "data")}
+    return crosscheck({**values, **parts}, Facts.of(form.dataset_version))
+
+
+def posted_form(request: HttpRequest, project: Project) -> RunForm | None:
+    """The form as it was sent, for what looks at it without starting the run; None without a model and a dataset."""
+    given = request.POST
+    model = _chosen(given.get("model"), (), ModelVersion, project, None)
+    dataset = _chosen(given.get("dataset"), (), DatasetVersion, project, None)
+    if model is None or dataset is None:
+        return None
+    start = _start(request, given.get("start", ""), [])
+    checkpoints = [start] if start is not None else []
+    return RunForm(given, model_version=model, dataset_version=dataset, checkpoints=checkpoints)
+
+
+def _repair(given: str) -> dict[str, str]:
+    """Values by field that a message offers; nothing for what is no such thing."""
+    try:
+        found = json.loads(given[:10_000])
+    except ValueError:
+        return {}
+    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
 
 
 def _further(request: HttpRequest, project: Project, given: Mapping[str, str]) -> Mapping[str, str]:

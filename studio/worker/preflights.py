@@ -1,0 +1,71 @@
+"""Answers a question before a run with a trainer of its own, bounded in time; nothing of it stays on the disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from studio.runs import preflight
+from studio.runs.models import Preflight
+from studio.worker.outcome import classify
+from studio.worker.spool import write_run_dir
+from studio.worker.standby import Standby
+
+log = logging.getLogger(__name__)
+POLL_S = 0.05
+MOST_BYTES = 4 << 20
+
+
+def answer(asked: Preflight, standby: Standby, *, stops_asked: Callable[[], int] = lambda: 0) -> None:
+    """From taken to settled; given back when the worker is asked to stop."""
+    folder: Path = settings.RUNS_DIR / f"preflight-{asked.pk}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        found = _ask_trainer(asked, folder, standby, stops_asked)
+        if found is None:
+            preflight.give_back(asked)
+            return
+        preflight.settle(asked, found)
+    except (OSError, ValueError) as error:
+        log.exception("preflight %s", asked.pk)
+        preflight.settle(asked, None, f"The worker could not answer: {error}.")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ask_trainer(
+    asked: Preflight, folder: Path, standby: Standby, stops_asked: Callable[[], int]
+) -> dict[str, Any] | None:
+    """What the trainer found, or why it found nothing; None when the worker shall stop."""
+    environment = {"OMP_NUM_THREADS": str(settings.TRAINER_THREADS)}
+    write_run_dir(
+        folder, json.dumps(asked.spec), {"run": 0, "fence": 1, "checkpoints": "checkpoints", "env": environment}
+    )
+    (folder / "preflight.json").write_text(json.dumps({"kind": asked.kind}), encoding="utf-8")
+    trainer = standby.take()
+    try:
+        trainer.give(folder, environment)
+        deadline = time.monotonic() + preflight.LIMIT_S
+        while (code := trainer.poll()) is None:
+            if stops_asked():
+                return None
+            if time.monotonic() > deadline:
+                words = "the first steps alone take longer" if asked.kind == "check" else "its steps are slow"
+                return {"error": f"It did not end within {preflight.LIMIT_S:.0f} s: {words}."}
+            time.sleep(POLL_S)
+        path = folder / "answer.json"
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= MOST_BYTES:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(found, dict):
+                return found
+        return {"error": classify(None, code).reason}
+    finally:
+        trainer.kill()
+        trainer.close()
