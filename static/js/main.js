@@ -9,6 +9,7 @@ import "./runs/queue-page.js";
 import "./runs/run-form.js";
 import "./runs/run-list.js";
 import "./runs/run-status.js";
+import "./runs/run-text.js";
 import "./runs/runs-table.js";
 import "./tracking/chart_grid.js";
 import "./tracking/log_view.js";

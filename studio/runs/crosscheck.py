@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio.registry.models import DatasetVersion
-from studio.runs.diff import show
 from studio.runs.cost import times
+from studio.runs.diff import show
 from trainer_core.errors import OptionError
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, Duration, parse_duration
 

@@ -16,6 +16,7 @@ from studio.registry.models import DatasetVersion, ModelVersion, Version
 from studio.registry.refs import form_options
 from studio.runs import queue_options, starts
 from studio.runs.models import Checkpoint, Run
+from studio.runs.options import rate_option
 from studio.runs.queue_options import QUEUE_OPTIONS
 from studio.runs.starts import MODES
 from studio.runs.submit import SEED, build_spec
@@ -24,6 +25,7 @@ from trainer_core.spec import RunSpec
 
 SECTIONS = ("General", "Data", "Model", "Optimiser", "Trainer", "Hardware", "Checkpoints", "Advanced")
 MOST_VISIBLE = 25
+FIRST = ("data.batch_size", "trainer.max_epochs", "extras.checkpoint_every", "extras.monitor", "extras.monitor_mode")
 PARTS = ("model", "data", "trainer", "extras")
 MORE_PARTS = (*PARTS, "queue")  # the last is no part of the specification
 AIM_STEPS, LEAST_EPOCHS, MOST_EPOCHS, UNKNOWN_EPOCHS = 600, 10, 100, 20
@@ -111,15 +113,22 @@ class RunForm(forms.Form):
         """The fields by section: basic ones in sight, at most MOST_VISIBLE of them, the others folded."""
         found = {title: Section(title) for title in SECTIONS}
         found["General"].shown = [self["name"], self["note"], self["seed"]]
-        left = MOST_VISIBLE - 3 - 4  # model, dataset, start and what of it stand above
+        visible = self._visible(MOST_VISIBLE - 3 - 4)  # model, dataset, start and what of it stand above
         for name, spec in self._specs.items():
             if name == "seed":
                 continue
             section = found[_section_of(name, spec)]
-            visible = spec.required or (spec.level == "basic" and left > 0)
-            left -= visible
-            (section.shown if visible else section.folded).append(self[name])
+            (section.shown if name in visible else section.folded).append(self[name])
         return [section for section in found.values() if section.shown or section.folded]
+
+    def _visible(self, most: int) -> set[str]:
+        """Required fields, and of the basic ones those that everybody changes, then the others in their order."""
+        first = (f"model.{rate_option(self.model_version.option_specs)}", *FIRST)
+        names = [name for name in self._specs if name != "seed"]
+        needed = [name for name in names if self._specs[name].required]
+        basic = [name for name in names if name in first or self._specs[name].level == "basic"]
+        ordered = sorted((n for n in basic if n not in needed), key=lambda name: name not in first)
+        return {*needed, *ordered[: max(0, most - len(needed))]}
 
     def chosen(self) -> dict[str, Any]:
         """What `submit_run` takes, from a valid form: only what differs from the defaults."""
@@ -154,12 +163,17 @@ class RunForm(forms.Form):
             **{part: chosen[part] for part in parts},
         )
 
+    @property
+    def options(self) -> dict[str, OptionSpec]:
+        """By name of the field."""
+        return self._specs
+
     def shown_values(self) -> dict[str, Values]:
         """By part what the fields show and what fits, of a form that need not have been sent; for what looks at it."""
         parts: dict[str, Values] = {part: {} for part in PARTS}
         for name in self._specs:
             part, _, option = name.partition(".")
-            if not option:
+            if part not in PARTS:
                 continue
             try:
                 value = self.fields[name].clean(self.fields[name].prepare_value(self[name].value()))

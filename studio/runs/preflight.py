@@ -59,7 +59,9 @@ def ask(
 
 
 def take_next(worker: Worker, pool: str) -> Preflight | None:
-    """The question that has waited longest in the pool, for this worker alone."""
+    """The question that has waited longest in the pool, for this worker alone; none for one that is drained."""
+    if Worker.objects.filter(pk=worker.pk, draining=True).exists():
+        return None
     waiting = Preflight.objects.filter(stage=Stage.WAITING, pool=pool).order_by("pk")
     for pk in waiting.values_list("pk", flat=True)[:MOST_OPEN]:
         mine = Preflight.objects.filter(pk=pk, stage=Stage.WAITING)

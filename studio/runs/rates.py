@@ -22,7 +22,7 @@ def suggestions(found: dict[str, Any], rate_field: str) -> list[Suggestion]:
     told = []
     for key, words in (
         ("steepest", "The loss falls most steeply at {}: a good rate at the peak of a schedule."),
-        ("tenth_of_least", "A tenth of the rate with the least loss is {}: on the safe side for a constant rate."),
+        ("tenth_of_least", "A tenth of the rate with the least loss is {}: the other common choice."),
     ):
         rate = found.get(key)
         if isinstance(rate, int | float) and rate > 0:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from studio.runs.views import create, labels, orders, preflight, queue, runs, table, workers
+from studio.runs.views import create, labels, orders, preflight, queue, runs, table, text, workers
 
 urlpatterns = [
     path("projects/<int:pk>/", table.project, name="project"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("projects/<int:pk>/views/", labels.view_save, name="table-view-save"),
     path("table-views/<int:pk>/delete/", labels.view_delete, name="table-view-delete"),
     path("projects/<int:project_pk>/runs/new/", create.run_create, name="run-create"),
+    path("projects/<int:project_pk>/runs/text/", text.run_text, name="run-text"),
     path("projects/<int:project_pk>/preflights/", preflight.preflight_ask, name="preflight-ask"),
     path("preflights/<int:pk>/", preflight.preflight, name="preflight"),
     path("runs/<int:pk>/", runs.run, name="run"),

@@ -72,6 +72,7 @@ ROUTES = [
     edits("run-create", in_project, method="GET", ok=200),
     edits("run-create", with_versions, method="GET", ok=200, query=as_query),
     edits("run-create", with_versions, data=choices),
+    edits("run-text", with_versions, data=choices, ok=200),
     edits("preflight-ask", with_versions, data=choices),
     reads("preflight", a_preflight),
     reads("run", a_run()),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from studio.runs.crosscheck import Facts, crosscheck
 from studio.runs.cost import estimate
+from studio.runs.crosscheck import Facts, crosscheck
 from tests.runs.test_preflight import FOUND
 
 KNOWN = Facts(

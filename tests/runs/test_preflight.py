@@ -136,6 +136,7 @@ def test_one_worker_takes_a_question_and_only_its_own_answer_counts(people: Peop
     one = make_preflight(people)
     make_preflight(people, pool="gpu")
     first, second = make_worker(), make_worker()
+    assert preflight.take_next(make_worker(draining=True), "default") is None
     assert preflight.take_next(first, "default") == one
     assert preflight.take_next(second, "default") is None
     assert preflight.settle(one, {"error": "it broke"})

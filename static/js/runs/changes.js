@@ -25,3 +25,13 @@ export function inWords(changes, parent) {
   const more = changes.length > 6 ? `, and ${changes.length - 6} more` : "";
   return `${changes.length} change${changes.length === 1 ? "" : "s"} against ${parent}: ${shown.join(", ")}${more}`;
 }
+
+/**
+ * Whether a text has every word that is looked for, in any order; `max epochs` finds `max_epochs`.
+ * @param {string} words
+ * @param {string} text
+ */
+export function matches(words, text) {
+  const plain = text.toLowerCase().replaceAll("_", " ");
+  return words.toLowerCase().replaceAll("_", " ").split(/\s+/).every((word) => plain.includes(word));
+}

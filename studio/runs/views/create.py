@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -83,6 +84,15 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
         fit = starts.words(start, mode, model_pk=model.pk, dataset_pk=dataset.pk)
         context |= {"start": start, "start_fits": fit[0], "start_sentence": fit[1]}
     context["start_was"] = _start_key(given)
+    context["draft_key"] = f"draft-{request.user.pk}-{project.pk}-{parent.pk if parent else ''}"
+    choice = {
+        "model": model.pk,
+        "dataset": dataset.pk,
+        "parent": parent.pk if parent else "",
+        "start": given.get("start"),
+    }
+    choice["start_mode"] = given.get("start_mode") if start is not None else ""
+    context["address"] = "?" + urlencode({name: value for name, value in choice.items() if value})
     context |= {"rate_field": rate_option(model.option_specs), "advice": _advice(form)}
     fits, sentence = compatibility(model, dataset)
     context |= {"form": form, "sections": form.sections(), "fits": fits, "sentence": sentence}

@@ -12,9 +12,9 @@ from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
 from studio.runs import preflight as questions
 from studio.runs import rates
+from studio.runs.cost import estimate
 from studio.runs.crosscheck import Facts, crosscheck
 from studio.runs.errors import RunError
-from studio.runs.cost import estimate
 from studio.runs.forms import RunForm
 from studio.runs.models import Preflight
 from studio.runs.views.create import posted_form
@@ -38,7 +38,7 @@ def preflight_ask(request: HttpRequest, project_pk: int) -> HttpResponse:
             spec=form.spec(),
             model_version=form.model_version,
             dataset_version=form.dataset_version,
-            pool=form.cleaned_data["pool"] or "default",
+            pool=form.chosen()["queueing"].get("pool", "default"),
         )
     except RunError as error:
         form.refuse(error.errors)
