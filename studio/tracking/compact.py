@@ -25,15 +25,19 @@ CHUNK_ROWS = 16_384
 MOST_BYTES = 8 << 20  # of frames that are replaced in one transaction
 KEEP_FRAMES = 128  # of a run that goes on: pages catch up from them
 WAIT_FRAMES, WAIT_ROWS = 512, 8 * CHUNK_ROWS  # more than either of them older than those: it is time
+WAIT_BYTES = 64 << 20  # of a run's frames, all of which a chart reads: fewer are kept of a run with very many metrics
 
 
 def compact_waiting() -> None:
     """Compact what has settled: all of runs that no worker holds, and what has gathered of the others."""
     waiting = MetricFrame.objects.order_by().values_list("run_id", "run__state")
-    for run_pk, state, frames, rows in waiting.annotate(frames=Count("pk"), rows=Sum("n")):
+    sizes = {"frames": Count("pk"), "rows": Sum("n"), "size": Sum(Length("data"))}
+    for run_pk, state, frames, rows, size in waiting.annotate(**sizes):
         try:
             if state not in HELD:
                 compact_run(run_pk)
+            elif size > WAIT_BYTES:
+                compact_run(run_pk, keep=min(KEEP_FRAMES, frames * (WAIT_BYTES // 2) // size))
             elif frames > KEEP_FRAMES + (0 if rows > WAIT_ROWS else WAIT_FRAMES):
                 compact_run(run_pk, keep=KEEP_FRAMES)
         except Exception:

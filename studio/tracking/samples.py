@@ -12,7 +12,8 @@ def samples_a_step(run: Run) -> int | None:
     if run.dataset_version is None:
         return None
     params, trainer = run.spec.get("data", {}).get("args", {}), run.spec.get("trainer", {})
-    spec = run.dataset_version.option_specs.get("batch_size")
+    dataset = run.dataset_version
+    spec = dataset.option_specs.get("batch_size") if dataset is not None else None
     batch = params.get("batch_size", spec.default if spec is not None else None)
     parts: list[Any] = [batch, trainer.get("accumulate_grad_batches", 1)]
     devices = trainer.get("devices", "auto")

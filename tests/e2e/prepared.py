@@ -11,6 +11,7 @@ import math
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -44,6 +45,7 @@ def new_run(name: str) -> Any:
         state=State.RUNNING,
         fence=1,
         name=name,
+        lease_until=timezone.now() + timedelta(hours=1),  # nobody takes it for lost
         model_version=factories.make_model_version(factories.make_model(unique, project=project)),
         dataset_version=factories.make_dataset_version(factories.make_dataset(unique, project=project)),
     )

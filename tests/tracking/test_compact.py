@@ -281,6 +281,18 @@ def test_a_run_that_goes_on_keeps_its_newest_frames_and_one_that_ended_none(
     assert fence_of(run.pk, 33) == 1
 
 
+def test_of_a_run_with_very_many_metrics_few_frames_are_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(ticks(1, 1)[0].columns())
+    monkeypatch.setattr(compact, "WAIT_BYTES", 40 * size)
+    ingest(run.pk, 1, ticks(1, 40), Position(1, 1))
+    compact.compact_waiting()
+    assert MetricFrame.objects.filter(run=run).count() == 40
+    ingest(run.pk, 1, ticks(41, 41), Position(1, 2))
+    compact.compact_waiting()
+    assert list(MetricFrame.objects.filter(run=run).values_list("seq", flat=True)) == list(range(22, 42))
+    assert series([run.pk])["runs"][0]["series"][0]["x"] == list(range(1, 42))
+
+
 def test_a_run_that_cannot_be_compacted_does_not_stop_the_others(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     ended = [make_run(state=State.SUCCEEDED, last_seq=1) for _ in range(2)]
     for one, data in zip(ended, (b"too short", ticks(1, 1)[0].columns()), strict=True):

@@ -102,12 +102,15 @@ export class Chart {
       this.note.textContent = clipWords(left, this.options.clip);
     }
     this.describe(found);
+    this.point(this.at ?? null, this.pinned ?? false); // its place on the screen may be another one
     this.element.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail: { newest } }));
   }
 
   /** Fill the room that it has now. */
   async fit() {
-    if (/** @type {any} */ (this.plot)?._fullLayout) (await plotly()).Plots.resize(this.plot);
+    if (!(/** @type {any} */ (this.plot)?._fullLayout)) return;
+    await (await plotly()).Plots.resize(this.plot);
+    this.point(this.at ?? null, this.pinned ?? false);
   }
 
   /** Let go of what Plotly holds. */
@@ -181,6 +184,7 @@ export class Chart {
     if (!cross || !readout) return;
     const at = x === null || !axis ? NaN : axis.d2p(drawn(x, this.options.x));
     this.at = x;
+    this.pinned = pinned;
     cross.hidden = readout.hidden = !(at >= 0 && at <= axis?._length);
     if (cross.hidden || x === null) return;
     cross.classList.toggle("is-pinned", pinned);
@@ -196,7 +200,7 @@ export class Chart {
       return found ? [{ ...entry, ...found }] : [];
     });
     values.sort((a, b) => (b.y ?? -Infinity) - (a.y ?? -Infinity));
-    const place = values.length === 1 ? values[0].x : x;
+    const place = values.reduce((best, one) => (Math.abs(one.x - x) < Math.abs(best - x) ? one.x : best), values[0]?.x ?? x);
     const reach = Math.abs(read(axis.p2d(6), this.options.x, false) - read(axis.p2d(0), this.options.x, false));
     const mark = this.options.events ? markAt(this.options.marks ?? [], x, reach) : null;
     const rows = values.slice(0, MOST_READOUT).map(({ label, look, y, word, min, max }) => {
@@ -217,7 +221,7 @@ export class Chart {
     if (this.legend) fillLegend(this.legend, lasts.slice(0, MOST_LEGEND).map((one) => ({ ...one, value: format(one.y) })));
     const said = lasts.slice(0, MOST_LEGEND).map((one) => `${one.label} is ${format(one.y)} after ${one.x === undefined ? "no point" : words(one.x, this.options.x)}`);
     this.plot?.setAttribute("aria-label", `${this.group.title}: ${said.join(", ")}`);
-    if (this.details?.open && !this.details.contains(document.activeElement)) this.fillTable();
+    if (this.details?.open && !this.table?.contains(document.activeElement)) this.fillTable();
   }
 
   fillTable() {

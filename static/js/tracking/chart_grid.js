@@ -52,7 +52,10 @@ export class ChartGrid extends HTMLElement {
     this.watcher = new IntersectionObserver((entries) => {
       for (const entry of entries) this.charts.get(/** @type {HTMLElement} */ (entry.target).dataset.metric ?? "")?.see(entry.isIntersecting);
     }, { rootMargin: "200px" });
-    this.themes = new MutationObserver(() => this.redraw());
+    this.themes = new MutationObserver(() => {
+      this.showRuns();
+      this.redraw();
+    });
     this.themes.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
     this.views = new ShelfViews(this, {
       card: (group) => this.card(group), again: () => this.arrange(), heads: !this.isOverview,
@@ -62,7 +65,7 @@ export class ChartGrid extends HTMLElement {
     hearCrosshair(this, this.crosshair);
     this.addEventListener("zoom", (event) => this.zoom(/** @type {CustomEvent} */ (event).detail));
     this.useTools();
-    if (this.sources.length > 1) this.prepend(runsLegend(this.sources, () => this.redraw()));
+    this.showRuns();
     plotly().catch(() => {}); // while the first point is on its way; what fails is said when a chart is drawn
     this.load().then(() => {
       this.ends = this.sources?.map((source) => subscribe(`run:${source.id}`, source.feed.cursor, (message) => this.receive(source, message)));
@@ -75,6 +78,12 @@ export class ChartGrid extends HTMLElement {
     this.watcher?.disconnect();
     this.themes?.disconnect();
     this.store?.close();
+  }
+
+  /** The legend of several runs, in the colours of the theme that is on. */
+  showRuns() {
+    this.querySelector(":scope > .chart-runs")?.remove();
+    if (this.sources && this.sources.length > 1) this.prepend(runsLegend(this.sources, () => this.redraw()));
   }
 
   /** @returns {Layout} */
@@ -91,6 +100,7 @@ export class ChartGrid extends HTMLElement {
       this.layout = { .../** @type {Layout} */ (this.layout), [field]: value };
       this.store?.keep(this.layout);
       this.applyLayout();
+      if (field === "x") this.crosshair?.release();
       if (field === "x") this.zoom(null);
       else this.redraw();
     });

@@ -15,7 +15,7 @@ export function runsLegend(sources, changed) {
     const button = /** @type {HTMLButtonElement} */ (element("button", "btn chart-run"));
     button.type = "button";
     button.title = "Show or hide its lines";
-    button.setAttribute("aria-pressed", "true");
+    button.setAttribute("aria-pressed", String(!source.hidden));
     button.append(swatch(lookOfRun(source.id, theme())), element("bdi", "", source.name));
     button.addEventListener("click", () => {
       source.hidden = !source.hidden;

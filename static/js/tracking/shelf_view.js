@@ -105,6 +105,7 @@ function place(parent, wanted) {
   for (const child of [...parent.children]) if (!kept.has(/** @type {HTMLElement} */ (child)) && !child.matches(KEPT)) child.remove();
   let next = parent.firstElementChild;
   for (const child of wanted) {
+    if (child.closest("dialog")) continue; // it comes back when that is closed
     while (next?.matches(KEPT)) next = next.nextElementSibling;
     if (child === next) next = next.nextElementSibling;
     else parent.insertBefore(child, next);
