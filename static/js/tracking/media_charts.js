@@ -1,7 +1,8 @@
 // @ts-check
 // Histograms, confusion matrices and figures of plotly, drawn from logged data.
+import { PALETTES, theme } from "./colours.js";
 import { overSteps, safeFigure } from "./media_store.js";
-import { COLOURS, CONFIG, layout, plotly } from "./plotly.js";
+import { CONFIG, layout, plotly } from "./plotly.js";
 import { format, toNumber } from "./points.js";
 import { confusion } from "./results.js";
 
@@ -22,12 +23,12 @@ export function histogramOf(data) {
  * @param {Histogram} found
  */
 export async function drawHistogram(place, found) {
-  const base = layout({ log: false, x: "value" });
+  const base = layout({ title: "value" });
   const { edges, counts } = found;
   const trace = {
     type: "bar", x: counts.map((_, i) => (edges[i] + edges[i + 1]) / 2), y: counts, width: counts.map((_, i) => edges[i + 1] - edges[i]),
     text: counts.map((_, i) => `${format(edges[i])} … ${format(edges[i + 1])}`), textposition: "none",
-    marker: { color: COLOURS[0] }, hovertemplate: "%{text}<br>%{y}<extra></extra>",
+    marker: { color: PALETTES[theme()][0] }, hovertemplate: "%{text}<br>%{y}<extra></extra>",
   };
   await (await plotly()).react(place, [trace], { ...base, hovermode: "closest", bargap: 0 }, CONFIG);
 }
@@ -48,7 +49,7 @@ export function inWords(found) {
  */
 export async function drawOverSteps(place, all, shown) {
   const style = getComputedStyle(document.documentElement);
-  const base = layout({ log: false, x: "step", marks: [{ step: shown, kind: "shown", text: "" }] });
+  const base = layout({ marks: [{ x: shown, kind: "resumed", text: "" }] });
   const trace = {
     type: "heatmap", ...overSteps(all, BINS), showscale: false, xgap: 1,
     colorscale: [[0, style.getPropertyValue("--s-surface").trim()], [1, style.getPropertyValue("--tblr-primary").trim()]],
@@ -95,12 +96,12 @@ function distinct(labels) {
  */
 export async function drawFigure(place, given) {
   const { data, layout: own, missing } = safeFigure(given);
-  const base = layout({ log: false, x: "" });
+  const base = layout({ title: "" });
   const axes = Object.fromEntries(Object.entries(own).filter(([name]) => /^[xy]axis\d*$/.test(name)).map(([name, axis]) => [name, { ...base.xaxis, title: undefined, ...axis }]));
   const look = {
     ...own, xaxis: { ...base.xaxis, title: undefined }, yaxis: { ...base.xaxis, title: undefined }, ...axes,
     paper_bgcolor: base.paper_bgcolor, plot_bgcolor: base.plot_bgcolor, font: { ...own.font, ...base.font }, hoverlabel: base.hoverlabel,
-    colorway: own.colorway ?? COLOURS, margin: { l: 40, r: 20, t: own.title ? 40 : 16, b: 32 },
+    colorway: own.colorway ?? PALETTES[theme()], margin: { l: 40, r: 20, t: own.title ? 40 : 16, b: 32 },
   };
   await (await plotly()).react(place, data, look, CONFIG);
   return missing.length ? `Not drawn here: ${missing.join(", ")}. The download has all of it.` : "";
