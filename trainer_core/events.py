@@ -32,7 +32,9 @@ READ_BYTES = 8 << 20
 #                "parameters": int}                           model and data are built; training starts after resume_step
 #   progress    {"stage", "epoch", "step", "batch", "batches", "fraction": 0..1|None, "eta_s": float|None,
 #                "steps_per_s", "elapsed_s", "breakdown": {"data": s, "copy": s, "compute": s, "validation": s,
-#                "save": s, "other": s} since this attempt began to train}    at most every 0.5 s
+#                "save": s, "other": s} since this attempt began to train,
+#                "logging": {"calls": int, "s": on the training thread, "beside_s": of the thread that writes}}
+#                                                           at most every 0.5 s
 #   checkpoint  {"step", "epoch", "name": folder below checkpoints/, "size_bytes", "manifest_sha256", "metrics": {},
 #                "reason": "epoch"|"interval"|"stop"|"end"|"exception", "score": float|None, "best": bool}
 #   results     {"checkpoint": folder|None, "task": "classification"|"regression"|None, "reason": words if there are none,
@@ -123,8 +125,7 @@ class MetricBlock:
         return b"".join(_little(c).tobytes() for c in (self.steps, self.epochs, self.times, *self.values))
 
     def encode(self) -> bytes:
-        head = json.dumps({"names": list(self.names), "n": len(self)}, ensure_ascii=False).encode()
-        return struct.pack("<I", len(head)) + head + self.columns()
+        return encode_metrics(self.names, len(self), self.columns())
 
     @classmethod
     def decode(cls, payload: bytes) -> MetricBlock:
@@ -148,6 +149,12 @@ class MetricBlock:
             column.frombytes(data[k * width : (k + 1) * width])
             columns.append(_little(column))
         return cls(tuple(names), columns[0], columns[1], columns[2], tuple(columns[3:]))
+
+
+def encode_metrics(names: Sequence[str], n: int, columns: bytes) -> bytes:
+    """The payload of a METRICS frame; `columns` as `MetricBlock.columns` gives them."""
+    head = json.dumps({"names": list(names), "n": n}, ensure_ascii=False).encode()
+    return struct.pack("<I", len(head)) + head + columns
 
 
 def _little(column: array[float]) -> array[float]:

@@ -60,12 +60,31 @@ def advice_on(parts: list[Part]) -> str:
     return ""
 
 
+def logging_words(run: Run) -> str:
+    """What logging costs the training, measured; empty while nothing is known. No query."""
+    told = run.progress.get("logging")
+    calls, spent = _seconds(told, "calls"), _seconds(told, "s")
+    total = sum(part.seconds for part in parts_of(run))
+    if not calls or not total:
+        return ""
+    each_us = 1e6 * spent / calls
+    each = f"{each_us:.0f} µs" if each_us < 1000 else f"{each_us / 1000:.1f} ms"
+    return f"Logging took {share_words(100 * spent / total)} of it, {each} each time."
+
+
+def share_words(value: float) -> str:
+    """A share of 0 to 100: `12 %`, `0.4 %`; what is not nothing is never shown as nothing."""
+    if 0 < value < 0.05:
+        return "< 0.1 %"
+    return f"{value:.1f} %" if 0 < value < 9.95 else f"{value:.0f} %"
+
+
 def shown(run: Run) -> dict[str, Any] | None:
     """The same for an open page; None while nothing is known."""
     parts = parts_of(run)
     if not any(part.seconds for part in parts):
         return None
-    return {"parts": [asdict(part) for part in parts], "advice": advice_on(parts)}
+    return {"parts": [asdict(part) for part in parts], "advice": advice_on(parts), "logging": logging_words(run)}
 
 
 def _seconds(told: Any, name: str) -> float:

@@ -66,6 +66,28 @@ def test_the_page_and_the_live_message_show_the_same(people: People) -> None:
     assert "data workers" in message["advice"]
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"calls": 100, "s": 0.002}, "Logging took < 0.1 % of it, 20 µs each time."),
+        ({"calls": 10, "s": 0.5}, "Logging took 5.0 % of it, 50.0 ms each time."),
+        ({"calls": 0, "s": 0.0}, ""),
+        ({"calls": "many", "s": []}, ""),
+        (None, ""),
+    ],
+)
+def test_what_logging_costs_is_told_in_words(told: Any, words: str) -> None:
+    assert breakdown.logging_words(Run(progress={"breakdown": TOLD, "logging": told})) == words
+
+
+@pytest.mark.django_db
+def test_the_page_shows_what_logging_costs(people: People) -> None:
+    told = {"breakdown": TOLD, "logging": {"calls": 100, "s": 0.002, "beside_s": 0.1}}
+    run = make_run(people.project, state=State.RUNNING, progress=told)
+    text = people.client("viewer").get(reverse("run", args=[run.pk])).content.decode()
+    assert "data-logging>Logging took &lt; 0.1 % of it, 20 µs each time." in text
+
+
 @pytest.mark.django_db
 def test_a_run_that_has_told_nothing_shows_no_bar(people: People) -> None:
     run = make_run(people.project, state=State.QUEUED)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer_core.events import EVENT, MEDIA, METRICS, MetricBlock, SpoolWriter, encode_event
+from trainer_core.events import EVENT, MEDIA, SpoolWriter, encode_event
 from trainer_core.loggers.base import Logger
+from trainer_core.loggers.stack import Given, Stacked
 from trainer_core.media.queue import MediaQueue
 from trainer_core.media.record import Media
 
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from trainer_core.trainer import Trainer
 
 FLUSH_S, FIRST_FLUSH_S, PROGRESS_S, SYNC_S = 0.25, 0.02, 0.5, 1.0
-MOST_ROWS = 100_000
+MOST_ROWS, MOST_REFUSED = 100_000, 20
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-Row = tuple[float, float, float, dict[str, Any]]
 
 
 class SpoolLogger(Logger):
@@ -41,9 +41,11 @@ class SpoolLogger(Logger):
 
     def __init__(self, writer: SpoolWriter) -> None:
         self._writer = writer
-        self._rows: deque[Row] = deque()
+        self._rows: deque[Given] = deque()
         #: Frames that the disk did not take yet, in their order.
         self._frames: list[tuple[int, bytes]] = []
+        self._refused: set[str] = set()
+        self._beside_s = 0.0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._ending = False
@@ -68,12 +70,14 @@ class SpoolLogger(Logger):
         """The specification of the run holds them."""
 
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        values = dict(metrics)
-        epoch = values.pop("epoch", 0)
-        self._rows.append(((step or 0) + 1, epoch, time.time(), values))
-        if len(self._rows) == 1:
+        rows = self._rows
+        rows.append((step, time.time(), metrics.copy()))
+        waiting = len(rows)
+        if waiting == 1:
             self._wake.set()
-        while len(self._rows) > MOST_ROWS and not self._ending:
+        while waiting > MOST_ROWS and len(rows) > MOST_ROWS and not self._ending:
+            if not self._thread.is_alive():
+                raise RuntimeError("The thread that writes metrics has ended; its error is in the log of the run.")
             time.sleep(0.05)
 
     @property
@@ -163,6 +167,7 @@ class SpoolLogger(Logger):
                 wrote = self._write_frames() and took
                 if took or self._frames:
                     next_flush = now + FLUSH_S
+                self._beside_s = time.thread_time()
                 if self._trainer is not None and now >= next_progress:
                     self._write_progress()
                     next_progress = now + PROGRESS_S
@@ -183,40 +188,33 @@ class SpoolLogger(Logger):
         return True
 
     def _take_rows(self) -> bool:
-        """Take all rows, group them by their names, stack each group once, as frames to write; False for none."""
-        count = len(self._rows)
-        if not count:
+        """Take all rows, as frames to write; False for none."""
+        if not self._rows:
             return False
-        groups: dict[tuple[str, ...], list[Row]] = {}
-        for _ in range(count):
-            row = self._rows.popleft()
-            groups.setdefault(tuple(row[3]), []).append(row)
-        frames = []
-        for names, rows in groups.items():
-            if names:
-                numbers = _numbers([v for row in rows for v in row[3].values()])
-                width = len(names)
-                lines = [
-                    (row[0], float(row[1]), row[2], numbers[i * width : (i + 1) * width]) for i, row in enumerate(rows)
-                ]
-                self._watch(names, lines)
-                frames.append((METRICS, MetricBlock.from_rows(names, lines).encode()))
-        self._frames += frames
-        return bool(frames)
+        stacked = Stacked()
+        stacked.add([self._rows.popleft() for _ in range(len(self._rows))])
+        self.nonfinite_at = self.nonfinite_at or stacked.nonfinite_at
+        self._frames += stacked.frames
+        for name, (step, why) in stacked.refused.items():
+            self._tell_refused(name, step, why)
+        return bool(self._frames)
 
-    def _watch(self, names: tuple[str, ...], lines: list[Any]) -> None:
-        if self.nonfinite_at is not None:
+    def _tell_refused(self, name: str, step: Any, why: str) -> None:
+        """On the run's page, the first time of each name."""
+        if name in self._refused or len(self._refused) >= MOST_REFUSED:
             return
-        for k, name in enumerate(names):
-            if "loss" in name:
-                for step, _, _, values in lines:
-                    if values[k] != values[k] or abs(values[k]) == float("inf"):
-                        self.nonfinite_at = (int(step), name)
-                        return
+        self._refused.add(name)
+        text = f"{name} at step {step} was left out: {why}. What else is logged under this name is left out in silence."
+        if len(self._refused) == MOST_REFUSED:
+            text += " So are more names like it."
+        self._frames.append((EVENT, encode_event("notice", {"t": time.time(), "level": "warning", "text": text})))
 
     def _write_progress(self) -> None:
         assert self._trainer is not None
         fields = self._speed.progress(self._trainer)
+        recorder = self._trainer.recorder
+        if fields:
+            fields["logging"] = {"calls": recorder.writes, "s": recorder.cost_s, "beside_s": self._beside_s}
         if fields and not self._frames:
             self._frames.append((EVENT, encode_event("progress", {"t": time.time(), **fields})))
             self._write_frames()
@@ -229,23 +227,6 @@ def _owned_number(name: str, value: Any) -> Any:
             raise ValueError(f"{name}: one number is needed, got a tensor of the shape {tuple(value.shape)}.")
         return value.detach().clone()
     return float(value)
-
-
-def _numbers(values: list[Any]) -> list[float]:
-    """Host floats; all tensors of a device come over in one copy."""
-    found: list[float] = [0.0] * len(values)
-    tensors: list[tuple[int, torch.Tensor]] = []
-    for i, value in enumerate(values):
-        if isinstance(value, torch.Tensor):
-            tensors.append((i, value))
-        else:
-            found[i] = float(value)
-    if tensors:
-        with torch.inference_mode():
-            flat = torch.stack([t.reshape(()).to(tensors[0][1].device, torch.float64) for _, t in tensors]).tolist()
-        for (i, _), number in zip(tensors, flat, strict=True):
-            found[i] = number
-    return found
 
 
 class _Speed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,8 @@ class Recorder:
         self.callback_metrics: dict[str, Any] = {}
         self.logged_metrics: dict[str, Any] = {}
         self.bar_metrics: dict[str, Any] = {}
+        #: What it costs the training thread to hand values to loggers: how often, and seconds in all.
+        self.writes, self.cost_s = 0, 0.0
 
     def clear(self) -> None:
         self.callback_metrics, self.logged_metrics, self.bar_metrics = {}, {}, {}
@@ -30,10 +33,12 @@ class Recorder:
         """Take over what `results` hold at this moment; returns the part for loggers."""
         if results is None:
             return {}
+        began = perf_counter()
         callback, log, bar = results.collect(on_step=on_step)
         self.callback_metrics.update(callback)
         self.logged_metrics.update(log)
         self.bar_metrics.update(bar)
+        self.cost_s += perf_counter() - began
         return log
 
     def write(self, metrics: dict[str, Any], step: int | None = None) -> None:
@@ -45,6 +50,7 @@ class Recorder:
         trainer = self.trainer
         if not trainer.loggers or not metrics:
             return
+        began = perf_counter()
         self.logged_metrics.update(metrics)
         tensors = dict(metrics)
         if step is None:
@@ -62,6 +68,8 @@ class Recorder:
                 numbers = to_numbers(tensors) if numbers is None else numbers
                 logger.log_metrics(numbers, step)
             logger.save()
+        self.writes += 1
+        self.cost_s += perf_counter() - began
 
     def to_cpu(self) -> None:
         for name in ("callback_metrics", "logged_metrics", "bar_metrics"):

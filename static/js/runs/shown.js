@@ -3,7 +3,7 @@
 import { duration } from "../core/times.js";
 
 /** @typedef {{name: string, seconds: number, share: number, start: number}} Part */
-/** @typedef {{parts: Part[], advice: string}} Breakdown */
+/** @typedef {{parts: Part[], advice: string, logging?: string}} Breakdown */
 /** @typedef {{words?: string, fraction?: number | null, eta_s?: number | null, breakdown?: Breakdown | null}} Shown */
 /** @typedef {{state: string, reason?: string, fence?: number, shown?: Shown}} Facts */
 
@@ -101,6 +101,7 @@ export function fillBreakdown(root, facts) {
     const number = row?.querySelector("[data-share]");
     if (number) number.textContent = share(part.share);
   }
+  text(card.querySelector("[data-logging]"), breakdown.logging ?? "");
   text(card.querySelector("[data-advice]"), breakdown.advice);
 }
 

@@ -84,12 +84,10 @@ def key_metric(run: Run) -> facts.Number | None:
 def breakdown(run: Run) -> dict[str, Any]:
     """Where the time of a run goes: its parts, whether anything is known, and one sentence of advice."""
     parts = breakdowns.parts_of(run)
-    return {"parts": parts, "known": any(p.seconds for p in parts), "advice": breakdowns.advice_on(parts)}
+    known, advice = any(p.seconds for p in parts), breakdowns.advice_on(parts)
+    return {"parts": parts, "known": known, "advice": advice, "logging": breakdowns.logging_words(run)}
 
 
 @register.filter
 def share(value: float) -> str:
-    """A share of 0 to 100: `12 %`, `0.4 %`; what is not nothing is never shown as nothing."""
-    if 0 < value < 0.05:
-        return "< 0.1 %"
-    return f"{value:.1f} %" if 0 < value < 9.95 else f"{value:.0f} %"
+    return breakdowns.share_words(value)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
-from trainer_core.events import METRICS, MetricBlock, SpoolWriter, read_spool
+from tests.trainer_core.small import Line
+from trainer_core import Trainer
+from trainer_core.events import EVENT, METRICS, MetricBlock, SpoolWriter, read_spool
 from trainer_core.loggers import spool
 from trainer_core.loggers.spool import SpoolLogger
 
@@ -56,3 +61,36 @@ def test_points_that_come_fast_are_written_together(logger: SpoolLogger, tmp_pat
     logger.barrier()
     assert sum(map(len, blocks(tmp_path))) == 40
     assert len(blocks(tmp_path)) <= 10
+
+
+def test_logging_changes_no_bit_of_the_training_and_tells_what_it_cost(tmp_path: Path) -> None:
+    class Logging(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            loss = super().training_step(batch, batch_idx)
+            self.seen.append(loss.item())
+            if self.trainer.loggers:
+                for k in range(10):
+                    self.log(f"metric_{k}", loss * k)
+            return loss
+
+    def trained(logger: Any) -> Logging:
+        torch.manual_seed(0)
+        module = Logging()
+        options = dict.fromkeys(("enable_progress_bar", "enable_checkpointing", "enable_model_summary"), False)
+        trainer = Trainer(max_epochs=5, accelerator="cpu", logger=logger, log_every_n_steps=1, **options)
+        if logger:
+            logger.follow(trainer)
+        trainer.fit(module, DataLoader(TensorDataset(torch.randn(40, 4)), batch_size=4))
+        return module
+
+    logger = SpoolLogger(SpoolWriter(tmp_path))
+    plain, logged = trained(False), trained(logger)
+    logger._write_progress()
+    logger.close()
+    assert plain.seen == logged.seen
+    assert torch.equal(plain.layer.weight, logged.layer.weight)
+    assert sum(map(len, blocks(tmp_path))) == 50
+    events = [frame.event() for frame in read_spool(tmp_path) if frame.type == EVENT]
+    told = [event["logging"] for event in events if event["kind"] == "progress"][-1]
+    assert told["calls"] == 50
+    assert 0 < told["s"] < 60
