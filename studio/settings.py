@@ -223,6 +223,30 @@ MAX_RESTARTS, RESTART_WAITS_S = 5, (0, 5, 15, 45, 120)
 # Hosts inside the own network that people's addresses (webhooks, data) may lead to.
 OUTBOUND_HOSTS = {host.strip().lower() for host in _env("OUTBOUND_HOSTS").split(",") if host.strip()}
 
+
+def _email() -> dict[str, object]:
+    """`STUDIO_EMAIL_URL=smtp://user:password@host:port`; `smtps://` is TLS from the start, else STARTTLS with `?tls=1`."""
+    url = _env("EMAIL_URL")
+    if not url:
+        return {"EMAIL_HOST": ""}
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        sys.exit("STUDIO_EMAIL_URL: use smtp://user:password@host:port, smtps:// for TLS, ?tls=1 for STARTTLS.")
+    secure = parts.scheme == "smtps"
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if secure else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": secure,
+        "EMAIL_USE_TLS": not secure and "tls=1" in parts.query,
+        "EMAIL_TIMEOUT": 15,
+    }
+
+
+globals().update(_email())
+DEFAULT_FROM_EMAIL = _env("EMAIL_FROM", f"studio@{_public.hostname or 'localhost'}")
+
 API_REQUESTS_PER_MINUTE, API_MISSES_PER_MINUTE = 1200, 30
 HUNG_AFTER_S = float(_env("HUNG_AFTER_S", "1800"))  # without any event; 0 never
 TRAINER_THREADS = int(_env("TRAINER_THREADS", str(max(1, (os.cpu_count() or 2) // 2))))
@@ -251,6 +275,10 @@ SCHEDULED: list[tuple[float, str]] = [
     (3600.0, "studio.registry.uploads.clear_stale_uploads"),
     (60.0, "studio.registry.versions.requeue_silent_inspections"),
     (30.0, "studio.runs.columns.catch_up"),
+    (5.0, "studio.notifications.rules.check_rules"),
+    (3.0, "studio.notifications.tell.tell_new"),
+    (3.0, "studio.notifications.deliver.deliver_due"),
+    (3600.0, "studio.notifications.deliver.forget_old"),
 ]
 
 AUTH_USER_MODEL = "accounts.User"

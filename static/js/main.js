@@ -2,6 +2,7 @@
 // What every page loads: fresh times, and the custom elements of the apps.
 import { refreshTimes } from "./core/times.js";
 import "./accounts/submit-once.js";
+import "./notifications/bell.js";
 import "./registry/file-upload.js";
 import "./runs/clause-input.js";
 import "./runs/log-tail.js";

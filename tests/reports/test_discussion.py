@@ -176,7 +176,7 @@ def test_many_comments_cost_few_queries(people: People, run: Run, django_assert_
         first = comments.comment(run=run, author=people.viewer, text=f"number {number}")
         comments.comment(run=run, author=make_member(people.team).user, text="answer", parent=first)
     client = people.client("viewer")
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(16):
         text = client.get(reverse("run-discussion", args=[run.pk])).content.decode()
     assert text.count('<article class="card thread') == 50
     assert "number 59" in text and ">number 9<" not in text

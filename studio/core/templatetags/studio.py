@@ -183,11 +183,18 @@ def is_group(field: BoundField) -> bool:
 
 
 @register.filter
+def choices(field: BoundField) -> list[Any]:
+    """The inputs of a group, each with `tag` and `choice_label`."""
+    field.field.widget.attrs["class"] = "form-check-input"
+    return list(field)
+
+
+@register.filter
 def control(field: BoundField) -> SafeString:
     """The input with the classes of the theme, its error state and its descriptions."""
     widget = field.field.widget
     classes = widget.attrs.get("class", "")
-    if isinstance(widget, forms.CheckboxInput | forms.RadioSelect | forms.CheckboxSelectMultiple):
+    if isinstance(widget, forms.CheckboxInput):
         extra = "form-check-input"
     elif isinstance(widget, forms.Select):
         extra = "form-select"
