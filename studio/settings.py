@@ -258,6 +258,7 @@ VISIBLE_DEVICES = None if _visible is None else [d for d in _visible.split(",") 
 # Upward calls are data: dotted names that the queue resolves. A test resolves each.
 EXECUTE_JOB = "studio.worker.jobs.execute_run"
 INSPECT_MODEL_JOB = "studio.registry.inspect.inspect_model_version"
+FIRST_BATCH_JOB = "studio.registry.batch.look_at_batch"
 INSPECT_DATASET_JOB = "studio.registry.preview.inspect_dataset_version"
 ENQUEUE_CONTROL = "studio.runs.queue.enqueue_control"
 

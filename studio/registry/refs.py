@@ -39,13 +39,8 @@ def spec_parts(
     RegistryError (`field` is `model.<name>` or `data.<name>`) for a version that is not ready, an argument that is
     unknown, fixed or does not fit its option, or a file that is gone. Values equal to their default are left out.
     """
-    for version in (model_version, dataset_version):
-        if not version.is_ready:
-            raise RegistryError(f"{version} is not ready: it is {version.get_state_display().lower()}.")
-    files = {name: blobs.path_of(digest) for name, digest in dataset_version.blobs.items()}
-    for path in files.values():
-        if not path.is_file():
-            raise RegistryError(f"The file of {dataset_version} is gone from the studio's disk. Upload it again.")
+    _check_ready(model_version)
+    _check_ready(dataset_version)
     model = ModelRef(
         source=model_version.source,  # type: ignore[arg-type]
         ref=model_version.ref,
@@ -53,15 +48,29 @@ def spec_parts(
         code=model_version.code,
         sha256=model_version.sha256,
     )
-    data = DataRef(
-        source=dataset_version.source,  # type: ignore[arg-type]
-        ref=dataset_version.ref,
-        args={**dataset_version.args, **_parsed(dataset_version, data_args, "data")},
-        code=dataset_version.code,
-        sha256=dataset_version.sha256,
+    return model, data_ref(dataset_version, data_args)
+
+
+def data_ref(version: DatasetVersion, given: dict[str, Any]) -> DataRef:
+    """The data of a RunSpec; RegistryError as for `spec_parts`."""
+    _check_ready(version)
+    files = {name: blobs.path_of(digest) for name, digest in version.blobs.items()}
+    for path in files.values():
+        if not path.is_file():
+            raise RegistryError(f"The file of {version} is gone from the studio's disk. Upload it again.")
+    return DataRef(
+        source=version.source,  # type: ignore[arg-type]
+        ref=version.ref,
+        args={**version.args, **_parsed(version, given, "data")},
+        code=version.code,
+        sha256=version.sha256,
         files={name: str(path) for name, path in files.items()},
     )
-    return model, data
+
+
+def _check_ready(version: ModelVersion | DatasetVersion) -> None:
+    if not version.is_ready:
+        raise RegistryError(f"{version} is not ready: it is {version.get_state_display().lower()}.")
 
 
 def form_options(version: ModelVersion | DatasetVersion) -> dict[str, OptionSpec]:

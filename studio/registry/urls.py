@@ -22,6 +22,7 @@ urlpatterns = [
     path("dataset-versions/<int:pk>/", datasets.dataset_version, name="dataset-version"),
     path("dataset-versions/<int:pk>/choices/", datasets.dataset_version_choices, name="dataset-version-choices"),
     path("dataset-versions/<int:pk>/again/", datasets.dataset_version_again, name="dataset-version-again"),
+    path("dataset-versions/<int:pk>/batch/", datasets.dataset_version_batch, name="dataset-version-batch"),
     path("dataset-versions/<int:pk>/class/", datasets.dataset_version_class, name="dataset-version-class"),
     path("dataset-versions/<int:pk>/retry/", datasets.dataset_version_retry, name="dataset-version-retry"),
     path("dataset-versions/<int:pk>/note/", datasets.dataset_version_note, name="dataset-version-note"),

@@ -149,6 +149,7 @@ ROUTES = [
     edits("dataset-version-choices", a_table, method="GET", ok=200),
     edits("dataset-version-choices", a_table, data=fields(seed="0", **CHOICES)),
     edits("dataset-version-again", a_ready_table),
+    edits("dataset-version-batch", a_dataset_version),
     edits("dataset-version-class", with_right(data_classes), data=fields(class_name="B")),
     edits("dataset-version-retry", a_dataset_version),
     edits("dataset-version-note", a_dataset_version, data=fields(note="better")),

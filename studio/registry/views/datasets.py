@@ -8,11 +8,13 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
 from studio.registry.arguments import fix_arguments
+from studio.registry.batch import ask_for_batch, class_table, leak_words
 from studio.registry.choices import choose
 from studio.registry.code_lines import code_of
 from studio.registry.errors import RegistryError
@@ -163,6 +165,17 @@ def dataset_version_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+def dataset_version_batch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let a worker show the first batch, as a model gets it."""
+    found = get_for(request.user, _versions(), pk, Role.EDITOR)
+    try:
+        ask_for_batch(found)
+    except RegistryError as error:
+        messages.error(request, error.text)
+    return redirect(f"{reverse('dataset-version', args=[found.pk])}#batch")
+
+
+@require_POST
 def dataset_version_class(request: HttpRequest, pk: int) -> HttpResponse:
     """Choose one of several classes of the file."""
     found = get_for(request.user, _versions(), pk, Role.EDITOR)
@@ -249,6 +262,7 @@ def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str,
     owner = version.dataset.project
     project = project_in_view(request, owner)
     runs = version.runs.filter(project__in=Project.objects.visible_to(cast(User, request.user)))
+    batch: dict[str, Any] = version.preview.get("batch") or {}
     of_classes = version.state == VersionState.CHOOSING and not version.schema
     return {
         "version": version,
@@ -265,5 +279,9 @@ def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str,
         "start_projects": start_projects(request, project) if version.is_ready else [],
         "class_form": ClassForm(classes=version.info.get("classes", [])) if of_classes else None,
         "waiting": version.state == VersionState.INSPECTING,
+        "batch": batch,
+        "leaks": leak_words(batch),
+        "batch_classes": class_table(batch),
+        "followed": version.state == VersionState.INSPECTING or batch.get("state") == "waiting",
         "retryable": version.source != Version.Source.ZOO or bool(version.blobs or version.info.get("upload")),
     }
