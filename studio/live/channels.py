@@ -63,6 +63,8 @@ def still_seen(session_key: str | None, wanted: Iterable[tuple[str, int]]) -> se
 def catch_up(kind: str, pk: int, cursor: int) -> tuple[list[dict[str, Any]], int | None]:
     """Messages for a page that knows everything up to `cursor`; and, when the page must load its series again because
     it is too far behind, the frame from which on it is sent frames again."""
+    if kind == "queue":
+        return [{"t": "s", "d": {"run": 0}}], None  # a hint may have been missed: the page asks again
     if kind != "run":
         return [], None
     run = Run.objects.filter(pk=pk).first()

@@ -13,6 +13,7 @@ from studio.runs.models import Run
 from studio.runs.pools import MOST_LIMIT
 from studio.runs.queue_options import QUEUE_OPTIONS, values_of
 
+WHEN_EMPTY = {"start_after": "at once", "labels": "none", "max_runtime": "no limit"}
 CHANGEABLE = ("priority", "pool", "start_after", "gpus", "labels", "max_runtime")
 
 
@@ -27,7 +28,9 @@ class QueueForm(forms.Form):
         self._was = {name: values.get(name) for name in CHANGEABLE}
         for name in CHANGEABLE:
             chosen = UNSET if self._was[name] is None else self._was[name]
-            self.fields[name] = option_field(QUEUE_OPTIONS[name], initial=chosen)
+            field = self.fields[name] = option_field(QUEUE_OPTIONS[name], initial=chosen)
+            if name in WHEN_EMPTY:
+                field.widget.attrs["placeholder"] = WHEN_EMPTY[name]
 
     def changed(self) -> dict[str, Any]:
         """What differs from before, None for what was emptied; from a valid form."""

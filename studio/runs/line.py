@@ -187,7 +187,7 @@ def _after_words(row: Row) -> str:
 
 def _paused_words(pool: Pool) -> str:
     by = f" by {pool.paused_by}" if pool.paused_by else ""
-    return f"The pool {pool.name} is paused{by}{': ' + pool.note if pool.note else '.'}"
+    return f"The pool {pool.name} is paused{by}{f': “{pool.note}”' if pool.note else ''}."
 
 
 def _gpus(count: int) -> str:

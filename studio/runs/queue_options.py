@@ -34,7 +34,14 @@ QUEUE_OPTIONS: dict[str, OptionSpec] = {
         _option("after", "str", "Starts once this run of the project has succeeded, such as 12.", nullable=True),
         _option("pool", "str", "Which group of workers takes it.", "Hardware", default="default"),
         _option(
-            "gpus", "int", "How many GPUs it is given; 0 for none.", "Hardware", nullable=True, minimum=0, maximum=64
+            "gpus",
+            "int",
+            "How many GPUs it is given; 0 for none.",
+            "Hardware",
+            label="GPUs",
+            nullable=True,
+            minimum=0,
+            maximum=64,
         ),
         _option("labels", "list", "What its worker must have, such as a100, ssd.", "Hardware", nullable=True),
         _option(

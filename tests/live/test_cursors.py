@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from studio.live.channels import MOST_FRAMES
+from studio.runs import publish as runs_publish
 from studio.runs.models import Run
 from studio.tracking import publish
 from studio.tracking.compact import compact_run
@@ -134,3 +135,12 @@ def test_somebody_of_another_team_hears_nothing(run: Run, open_tab: Any) -> None
         for kind, pk in (("run", run.pk), ("project", run.project_id))
     ]
     assert tab.hear_until(lambda message: message.get("op") == "pong") == [*refused, {"op": "pong"}]
+
+
+def test_everybody_hears_that_the_queue_has_changed_and_nothing_of_it(run: Run, open_tab: Any) -> None:
+    tab = open_tab("stranger")
+    tab.subscribe("queue:0")
+    hint = {"ch": "queue:0", "t": "s", "d": {"run": 0}}
+    assert tab.hear() == hint  # what came before the page listened
+    runs_publish.queue()
+    assert tab.hear() == hint

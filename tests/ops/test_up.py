@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import signal
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.ops.stack import Studio, eventually, manage
+from tests.ops.stack import Browser, Studio, eventually, manage
 
 pytestmark = pytest.mark.stack
 
@@ -145,3 +147,35 @@ def test_two_web_processes_share_the_port_and_a_long_path_has_a_short_socket(tmp
         assert get(f"{studio.url}/healthz")[0] == 200
     finally:
         assert studio.stop() == 0
+
+
+def test_the_command_on_the_page_adds_a_worker(studio: Studio) -> None:
+    browser = Browser()
+    browser.send(browser.get(studio.link), studio.link)
+    page = browser.get(f"{studio.url}/workers/")
+    found = re.search(r'data-command="here">([^<]+)<', page)
+    assert found
+    command = html.unescape(found[1])
+    assert f"{studio.data_dir}/worker.env" in command
+    # As it was copied, with options behind it, and nothing of this environment but what every shell has.
+    bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    added = subprocess.Popen(
+        ["sh", "-c", f"{command} --pool extra --labels ssd --devices 0,1 --name the-copied-one"],
+        env=bare,
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+
+        def row() -> str:
+            rows = browser.get(f"{studio.url}/workers/").split("<tr>")
+            return next((text for text in rows if "the-copied-one" in text), "")
+
+        eventually(lambda: "<span>Free</span>" in row(), "the worker is shown as free")
+        assert "pool extra" in row() and "ssd" in row() and "GPU 1" in row()
+    finally:
+        os.killpg(added.pid, signal.SIGTERM)
+        added.wait(60)
+    eventually(lambda: "<span>Stopped</span>" in row(), "the worker is shown as stopped")

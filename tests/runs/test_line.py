@@ -66,7 +66,7 @@ def test_why_it_waits_in_words() -> None:
     pools.drain(worker=worker, user=make_user())
     assert look(run).why == "The worker that could take it is being drained."
     pools.pause_pool(name="default", user=make_user("anna"), note="new cards")
-    assert look(run).why == "The pool default is paused by anna: new cards"
+    assert look(run).why == "The pool default is paused by anna: “new cards”."
 
 
 def test_what_it_comes_after_is_named() -> None:

@@ -106,7 +106,7 @@ def test_an_administrator_pauses_a_pool_and_everybody_sees_why(people: People, e
     assert reverse("pool-pause", args=["default"]) in page(admin, "worker-list")
     assert reverse("pool-pause", args=["default"]) not in page(editor, "worker-list")
     admin.post(reverse("pool-pause", args=["default"]), {"note": "new cards"})
-    assert "The pool default is paused by owner: new cards" in page(editor, "queue")
+    assert "The pool default is paused by owner: “new cards”." in page(editor, "queue")
     assert "new cards" in page(editor, "worker-list")
     admin.post(reverse("pool-resume", args=["default"]))
     assert "is paused" not in page(editor, "queue")
