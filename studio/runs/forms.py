@@ -15,9 +15,10 @@ from studio.core.option_fields import UNSET, option_field
 from studio.registry.models import DatasetVersion, ModelVersion, Version
 from studio.registry.refs import form_options
 from studio.runs import queue_options, starts
-from studio.runs.models import Checkpoint, Run
+from studio.runs.models import Checkpoint, FieldRule, Run
 from studio.runs.options import rate_option
 from studio.runs.queue_options import QUEUE_OPTIONS
+from studio.runs.rules import narrowed
 from studio.runs.starts import MODES
 from studio.runs.submit import SEED, build_spec
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec
@@ -57,7 +58,7 @@ class RunForm(forms.Form):
         label="Name", max_length=120, required=False, help_text="Left empty, it is made from the choices."
     )
     note = forms.CharField(
-        label="Note",
+        label="Why",
         required=False,
         max_length=10_000,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
@@ -76,10 +77,13 @@ class RunForm(forms.Form):
         parent: Run | None = None,
         typed: Mapping[str, Any] | None = None,
         checkpoints: Sequence[Checkpoint] = (),
+        team: int | None = None,
     ) -> None:
         """`typed` are values that a person has entered into the form of another model or dataset; `checkpoints` those
         that the run may start from."""
         self.model_version, self.dataset_version = model_version, dataset_version
+        self.team = team
+        self._rules = {rule.field: rule for rule in FieldRule.objects.filter(team=team)} if team is not None else {}
         self._checkpoints = {str(one.pk): one for one in checkpoints}
         start = values_of(parent) if parent else suggestions(model_version, dataset_version)
         initial = {"key": secrets.token_urlsafe(16), **start, **(typed or {})}
@@ -90,7 +94,11 @@ class RunForm(forms.Form):
             self.fields[name].widget.attrs |= {"class": "form-select", "data-choice": ""}
         self._specs: dict[str, OptionSpec] = {"seed": _seed_option(), **dict(self._options())}
         for name, spec in self._specs.items():
-            self.fields[name] = option_field(spec, initial=initial.get(name, UNSET))
+            rule = self._rules.get(name)
+            fixed = rule.locked if rule is not None else ""
+            spec = narrowed(spec, rule) if rule is not None else spec
+            self.fields[name] = option_field(spec, initial=fixed or initial.get(name, UNSET))
+            self.fields[name].disabled = bool(fixed)
             self.initial.pop(name, None)
         before = values_of(parent) if parent else {}
         for name in self._specs if parent else ():
@@ -160,6 +168,7 @@ class RunForm(forms.Form):
             model_version=self.model_version,
             dataset_version=self.dataset_version,
             start=None if start is None else starts.start_of(start, chosen["start_mode"]),
+            team=self.team,
             **{part: chosen[part] for part in parts},
         )
 

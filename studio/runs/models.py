@@ -11,6 +11,9 @@ from django.db.models.functions import Now
 
 from studio.accounts.models import Project, User
 from studio.registry.models import DatasetVersion, ModelVersion
+from studio.runs.form_models import FieldRule as FieldRule
+from studio.runs.form_models import Preflight as Preflight
+from studio.runs.form_models import Preset as Preset
 from studio.runs.worker_models import GpuClaim as GpuClaim
 from studio.runs.worker_models import Pool as Pool
 from studio.runs.worker_models import TeamLimit as TeamLimit
@@ -404,49 +407,3 @@ class Checkpoint(models.Model):
 def summary_value(run: Run, metric: str, which: str = "last") -> Any:
     """A number of `run.summary`, or None."""
     return run.summary.get(metric, {}).get(which)
-
-
-class PreflightQuerySet(models.QuerySet["Preflight"]):
-    def visible_to(self, user: User) -> PreflightQuerySet:
-        return self.filter(project__team__memberships__user=user)
-
-
-class Preflight(models.Model):
-    """A question to a worker before a run: does one batch work, which learning rate suits. No run; forgotten soon."""
-
-    class Kind(models.TextChoices):
-        CHECK = "check"
-        RATES = "rates"
-
-    class Stage(models.TextChoices):
-        WAITING = "waiting"
-        WORKING = "working"
-        DONE = "done"
-        FAILED = "failed"
-
-    project = models.ForeignKey(Project, models.CASCADE, related_name="preflights")
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
-    kind = models.CharField(max_length=8, choices=Kind)
-    spec = models.JSONField()
-    known = models.JSONField(default=dict, blank=True, help_text="of the form: rows, batch_default, rate (its field)")
-    pool = models.CharField(max_length=40, default="default")
-    stage = models.CharField(max_length=8, choices=Stage, default=Stage.WAITING)
-    worker = models.ForeignKey(Worker, models.SET_NULL, null=True, blank=True, related_name="+")
-    reason = models.TextField(blank=True, default="", help_text="why it failed, in words")
-    result = models.JSONField(default=dict, blank=True)
-    created_at = models.DateTimeField(db_default=Now())
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
-
-    objects = PreflightQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-pk"]
-        indexes = [models.Index(fields=["stage", "pool"], name="preflight_waiting")]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.pk}"
-
-    @property
-    def is_over(self) -> bool:
-        return self.stage in (self.Stage.DONE, self.Stage.FAILED)

@@ -13,9 +13,9 @@ from studio.accounts.models import Project, User
 from studio.registry.errors import RegistryError
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.registry.refs import compatibility, spec_parts
-from studio.runs import columns, queue
+from studio.runs import columns, queue, rules
 from studio.runs.errors import RunError
-from studio.runs.models import Checkpoint, Run, State
+from studio.runs.models import Checkpoint, FieldRule, Run, State
 from studio.runs.queue_options import columns_of, copied_columns
 from studio.runs.starts import Mode, check_further, start_of
 from studio.runs.states import transition
@@ -56,6 +56,7 @@ def submit_run(
     errors = {f"queue.{name}": words for name, words in wrong.items()}
     try:
         spec = build_spec(
+            team=project.team_id,
             model_version=model_version,
             dataset_version=dataset_version,
             trainer=trainer or {},
@@ -97,9 +98,20 @@ def build_spec(
     extras: dict[str, Any],
     seed: int | str | None = None,
     start: StartRef | None = None,
+    team: int | None = None,
 ) -> RunSpec:
-    """The specification that these choices make; RunError names every field that does not fit."""
+    """The specification that these choices make; RunError names every field that does not fit.
+
+    With `team`, the rules of that team hold, and what it has fixed is filled in.
+    """
     errors: dict[str, str] = {}
+    if team is not None:
+        given = {"model": model_args, "data": data_args, "trainer": trainer, "extras": extras}
+        try:
+            given = _obeyed(team, given, model_version, dataset_version)
+        except RunError as error:
+            errors |= error.errors
+        model_args, data_args, trainer, extras = (given[part] for part in ("model", "data", "trainer", "extras"))
     options, wrong = parse_all(TRAINER_OPTIONS, trainer)
     errors.update({f"trainer.{k}": v for k, v in wrong.items()})
     more, wrong = parse_all(RUN_EXTRAS, extras)
@@ -120,6 +132,20 @@ def build_spec(
         raise RunError(str(error)) from error
 
 
+def _obeyed(
+    team: int, given: dict[str, Any], model: ModelVersion | None, data: DatasetVersion | None
+) -> dict[str, Any]:
+    return rules.obeyed(FieldRule.objects.filter(team=team), given, model_version=model, dataset_version=data)
+
+
+def _refuse_broken_rules(run: Run) -> None:
+    """A run that is repeated as it was obeys what the team has fixed since. RunError."""
+    parts = {part: run.spec[part].get("args", {}) for part in ("model", "data")}
+    given = {**parts, **{part: run.spec.get(part, {}) for part in ("trainer", "extras")}}
+    if _obeyed(run.project.team_id, given, run.model_version, run.dataset_version) != given:
+        raise RunError("The team has fixed a value since. Use Change and run: the form has it.")
+
+
 def suggested_name(model_version: ModelVersion, dataset_version: DatasetVersion) -> str:
     return f"{model_version.model.name} on {dataset_version.dataset.name}"[:120]
 
@@ -129,6 +155,7 @@ def rerun(*, run: Run, user: User | None, name: str = "", idempotency_key: str |
     if idempotency_key and (known := _known(user, idempotency_key)):
         return known
     _refuse_external(run)
+    _refuse_broken_rules(run)
     return _queued(
         project_id=run.project_id,
         name=name or run.name,
@@ -149,6 +176,7 @@ def more_seeds(*, run: Run, user: User | None, count: int = 3) -> list[Run]:
     if not 1 <= count <= 10:
         raise RunError(f"seeds: got {count}, allowed is a number from 1 to 10.")
     _refuse_external(run)
+    _refuse_broken_rules(run)
     spec = RunSpec.from_dict(run.spec)
     if spec.start is not None and spec.start.mode == "all":
         raise RunError(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from studio.runs.views import create, labels, orders, preflight, queue, runs, table, text, workers
+from studio.runs.views import create, defaults, labels, orders, preflight, queue, runs, table, text, workers
 
 urlpatterns = [
     path("projects/<int:pk>/", table.project, name="project"),
@@ -12,6 +12,12 @@ urlpatterns = [
     path("projects/<int:pk>/views/", labels.view_save, name="table-view-save"),
     path("table-views/<int:pk>/delete/", labels.view_delete, name="table-view-delete"),
     path("projects/<int:project_pk>/runs/new/", create.run_create, name="run-create"),
+    path("teams/<int:pk>/run-defaults/", defaults.run_defaults, name="run-defaults"),
+    path("teams/<int:pk>/rules/", defaults.rule_set, name="rule-set"),
+    path("rules/<int:pk>/remove/", defaults.rule_remove, name="rule-remove"),
+    path("projects/<int:project_pk>/presets/", defaults.preset_save, name="preset-save"),
+    path("presets/<int:pk>/default/", defaults.preset_default, name="preset-default"),
+    path("presets/<int:pk>/delete/", defaults.preset_delete, name="preset-delete"),
     path("projects/<int:project_pk>/runs/text/", text.run_text, name="run-text"),
     path("projects/<int:project_pk>/preflights/", preflight.preflight_ask, name="preflight-ask"),
     path("preflights/<int:pk>/", preflight.preflight, name="preflight"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.checkpoints import path_of
-from studio.runs.models import Preflight, State, TableView
-from tests.access.matrix import Maker, administers_studio, edits, in_project, reads, signed_in
+from studio.runs.models import FieldRule, Preflight, Preset, State, TableView
+from tests.access.matrix import Maker, administers, administers_studio, edits, in_project, reads, signed_in
 from tests.access.people import People
 from tests.factories import make_checkpoint, make_dataset_version, make_model_version, make_run, make_worker
 
@@ -26,6 +27,18 @@ def a_checkpoint(people: People) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"weights")
     return {"pk": checkpoint.pk}
+
+
+def a_team(people: People) -> dict[str, Any]:
+    return {"pk": people.project.team_id}
+
+
+def a_rule(people: People) -> dict[str, Any]:
+    return {"pk": FieldRule.objects.create(team=people.project.team, field=f"model.{secrets.token_hex(4)}", most=5).pk}
+
+
+def a_preset(people: People) -> dict[str, Any]:
+    return {"pk": Preset.objects.create(team=people.project.team, name=secrets.token_hex(4)).pk}
 
 
 def a_preflight(people: People) -> dict[str, Any]:
@@ -72,6 +85,12 @@ ROUTES = [
     edits("run-create", in_project, method="GET", ok=200),
     edits("run-create", with_versions, method="GET", ok=200, query=as_query),
     edits("run-create", with_versions, data=choices),
+    reads("run-defaults", a_team),
+    administers("rule-set", a_team, data=lambda people, kwargs: {"field": "trainer.max_epochs", "most": "5"}),
+    administers("rule-remove", a_rule),
+    edits("preset-save", in_project, data=lambda people, kwargs: {"preset_name": "quick"}),
+    administers("preset-default", a_preset),
+    edits("preset-delete", a_preset),
     edits("run-text", with_versions, data=choices, ok=200),
     edits("preflight-ask", with_versions, data=choices),
     reads("preflight", a_preflight),

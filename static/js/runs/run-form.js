@@ -7,6 +7,8 @@ import { age, differences, read, write } from "./drafts.js";
 /** @typedef {HTMLInputElement | HTMLSelectElement} Input */
 
 const SAVE_MS = 250;
+// What the server makes the fields of, and what is no value of a run.
+const CHOICES = ["model", "dataset", "start", "start_mode", "preset", "preset_name"];
 
 export class RunForm extends HTMLElement {
   connectedCallback() {
@@ -41,7 +43,7 @@ export class RunForm extends HTMLElement {
   /** All fields that a draft or a text fills, by name. */
   get fields() {
     const all = /** @type {NodeListOf<Input>} */ (this.querySelectorAll("input[name], select[name]"));
-    const kept = [...all].filter((field) => field.type !== "hidden" && !["model", "dataset", "start", "start_mode"].includes(field.name));
+    const kept = [...all].filter((field) => field.type !== "hidden" && field.type !== "checkbox" && !field.disabled && !CHOICES.includes(field.name));
     return new Map(kept.map((field) => [field.name, field]));
   }
 

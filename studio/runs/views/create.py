@@ -20,23 +20,16 @@ from studio.runs.checkpoints import newest
 from studio.runs.crosscheck import Advice, Facts, crosscheck
 from studio.runs.errors import RunError
 from studio.runs.forms import RunForm
-from studio.runs.models import Checkpoint, Run
+from studio.runs.models import Checkpoint, Preset, Run
 from studio.runs.options import rate_option
 from studio.runs.register import online
 from studio.runs.submit import submit_run
 
 MOST_CHOICES = 500
-OTHER_FIELDS = (
-    "csrfmiddlewaretoken",
-    "model",
-    "dataset",
-    "parent",
-    "refresh",
-    "key",
-    "further",
-    "start_was",
-    "repair",
-    "ask",
+# Of what is sent, no value of the run.
+OTHER_FIELDS = frozenset(
+    "csrfmiddlewaretoken model dataset parent refresh key further start_was repair ask preset preset_was preset_name "
+    "preset_default".split()
 )
 
 
@@ -64,11 +57,11 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
         context["asked_for"] = bool(given.get("model") and given.get("dataset"))
         return render(request, "runs/choose.html", context, status=422 if request.method == "POST" else 200)
     submitting = request.method == "POST" and not {"refresh", "repair"} & {*request.POST}
+    presets = list(Preset.objects.filter(team=project.team_id).order_by("name", "pk"))
+    preset = _preset(given, presets, fresh=parent is None and request.method == "GET")
     typed = {} if submitting else {k: v for k, v in given.items() if k not in OTHER_FIELDS}
-    if start is not None and not submitting and given.get("start_was", "") != _start_key(given):
-        typed |= _start_values(start, given.get("start_mode", ""), model)
-    if "repair" in request.POST:
-        typed |= _repair(request.POST["repair"])
+    if not submitting:
+        typed |= _filled_in(given, start, preset, model)
     form = RunForm(
         request.POST if submitting else None,
         model_version=model,
@@ -76,6 +69,7 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
         parent=parent,
         typed=typed,
         checkpoints=checkpoints,
+        team=project.team_id,
     )
     if submitting and (run := _submit(request, project, form, parent)):
         return redirect("run", run.pk)
@@ -83,20 +77,51 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
         mode = form["start_mode"].value() or "weights"
         fit = starts.words(start, mode, model_pk=model.pk, dataset_pk=dataset.pk)
         context |= {"start": start, "start_fits": fit[0], "start_sentence": fit[1]}
-    context["start_was"] = _start_key(given)
-    context["draft_key"] = f"draft-{request.user.pk}-{project.pk}-{parent.pk if parent else ''}"
+    context |= {"presets": presets, "preset": preset, "start_was": _start_key(given)}
+    context |= {"draft_key": f"draft-{request.user.pk}-{project.pk}-{parent.pk if parent else ''}"}
+    context |= {"address": _address(given, model, dataset, parent, preset)}
+    context |= {"rate_field": rate_option(model.option_specs), "advice": _advice(form)}
+    fits, sentence = compatibility(model, dataset)
+    context |= {"form": form, "sections": form.sections(), "fits": fits, "sentence": sentence}
+    return render(request, "runs/create.html", context, status=422 if submitting else 200)
+
+
+def _preset(given: Mapping[str, str], presets: list[Preset], *, fresh: bool) -> Preset | None:
+    """The one that is chosen; for a fresh form that says nothing of it, the team's default."""
+    if "preset" in given:
+        return next((one for one in presets if str(one.pk) == given["preset"]), None)
+    return next((one for one in presets if one.is_default), None) if fresh else None
+
+
+def _filled_in(
+    given: Mapping[str, str], start: Checkpoint | None, preset: Preset | None, model: ModelVersion
+) -> dict[str, Any]:
+    """What a newly chosen preset, a newly chosen start and a repair put into the fields, over what was typed."""
+    values: dict[str, Any] = {}
+    if preset is not None and given.get("preset_was", "") != str(preset.pk):
+        values |= preset.values
+    if start is not None and given.get("start_was", "") != _start_key(given):
+        values |= _start_values(start, given.get("start_mode", ""), model)
+    return values | (_repair(given["repair"]) if "repair" in given else {})
+
+
+def _address(
+    given: Mapping[str, str],
+    model: ModelVersion,
+    dataset: DatasetVersion,
+    parent: Run | None,
+    preset: Preset | None,
+) -> str:
+    """The query that shows this choice again."""
     choice = {
         "model": model.pk,
         "dataset": dataset.pk,
         "parent": parent.pk if parent else "",
         "start": given.get("start"),
     }
-    choice["start_mode"] = given.get("start_mode") if start is not None else ""
-    context["address"] = "?" + urlencode({name: value for name, value in choice.items() if value})
-    context |= {"rate_field": rate_option(model.option_specs), "advice": _advice(form)}
-    fits, sentence = compatibility(model, dataset)
-    context |= {"form": form, "sections": form.sections(), "fits": fits, "sentence": sentence}
-    return render(request, "runs/create.html", context, status=422 if submitting else 200)
+    choice["start_mode"] = given.get("start_mode") if given.get("start") else ""
+    choice["preset"] = preset.pk if preset is not None else ""
+    return "?" + urlencode({name: value for name, value in choice.items() if value})
 
 
 def _submit(request: HttpRequest, project: Project, form: RunForm, parent: Run | None) -> Run | None:
@@ -133,7 +158,7 @@ def posted_form(request: HttpRequest, project: Project) -> RunForm | None:
         return None
     start = _start(request, given.get("start", ""), [])
     checkpoints = [start] if start is not None else []
-    return RunForm(given, model_version=model, dataset_version=dataset, checkpoints=checkpoints)
+    return RunForm(given, model_version=model, dataset_version=dataset, checkpoints=checkpoints, team=project.team_id)
 
 
 def _repair(given: str) -> dict[str, str]:

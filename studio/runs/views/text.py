@@ -65,5 +65,9 @@ def _filled(form: RunForm, given: QueryDict, values: dict[str, str]) -> RunForm:
     data = given.dict() | values
     checkpoints = [form.checkpoint] if form.checkpoint is not None else []
     return RunForm(
-        data, model_version=form.model_version, dataset_version=form.dataset_version, checkpoints=checkpoints
+        data,
+        model_version=form.model_version,
+        dataset_version=form.dataset_version,
+        checkpoints=checkpoints,
+        team=form.team,
     )
