@@ -1,10 +1,12 @@
 from django.urls import path
 
-from studio.tracking import chart_views, compare_views, export_views, media_views, sparks, views
+from studio.tracking import changed_views, chart_views, compare_views, export_views, media_views, sparks, views
 
 urlpatterns = [
     path("projects/<int:pk>/sparks/", sparks.project_sparks, name="project-sparks"),
     path("projects/<int:pk>/compare/", compare_views.run_compare, name="run-compare"),
+    path("projects/<int:pk>/changed/", changed_views.run_changed, name="run-changed"),
+    path("projects/<int:pk>/changed/run/", changed_views.run_bisect, name="run-bisect"),
     path("projects/<int:pk>/compare/winner/", compare_views.run_winner, name="run-winner"),
     path("runs/<int:pk>/charts/", chart_views.run_charts, name="run-charts"),
     path("runs/<int:pk>/media/", media_views.run_media, name="run-media"),

@@ -48,6 +48,9 @@ def with_two_runs(people: People) -> dict[str, Any]:
 ROUTES = [
     reads("run-compare", lambda people: {"pk": people.project.pk}),
     reads("run-compare", with_two_runs, query=lambda people, kwargs: "runs=1,2"),
+    reads("run-changed", lambda people: {"pk": people.project.pk}),
+    reads("run-changed", with_two_runs, query=lambda people, kwargs: "a=1&b=2"),
+    edits("run-bisect", with_two_runs, data=lambda people, kwargs: {"a": "1", "b": "2"}),
     edits("run-winner", with_two_runs, data=lambda people, kwargs: {"runs": "1,2", "winner": "2"}),
     reads("project-sparks", lambda people: {"pk": people.project.pk}),
     reads("run-media", of_run),

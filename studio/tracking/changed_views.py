@@ -1,0 +1,80 @@
+"""The page that says what changed between two runs, and its buttons that halve the question."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from studio.accounts.access import can
+from studio.accounts.models import Project, Role, User
+from studio.runs.compare.layers import code_changes
+from studio.runs.errors import RunError
+from studio.runs.models import Run
+from studio.tracking.changed import changes, crossed, curves_part, earlier_of, picture
+from studio.tracking.compare_views import numbered, project_of
+from studio.tracking.comparing import metrics_of, objective_of
+
+
+@require_GET
+def run_changed(request: HttpRequest, pk: int) -> HttpResponse:
+    """`?a=12&b=15`: from one run to the other; without `a` from the parent of `b`, or the last good run before it."""
+    project = project_of(request, pk)
+    a, b = _pair(project, request.GET.get("a", ""), request.GET.get("b", ""))
+    context: dict[str, Any] = {"project": project, "a": a, "b": b}
+    if a is None or b is None:
+        return render(request, "tracking/changed_none.html", context)
+    names = [name for name in metrics_of([a, b]) if name in a.summary and name in b.summary]
+    metric = request.GET.get("metric", "")
+    metric = metric if metric in names else objective_of([a, b])[0]
+    parted = curves_part(a, b, metric) if metric in names else None
+    can_cross = all(run.model_version_id and run.dataset_version_id for run in (a, b))
+    context |= {
+        "metric": metric,
+        "metric_names": names,
+        "parted": parted,
+        "picture": picture(parted) if parted else None,
+        "first": parted.x[0] if parted else None,
+        "last": parted.x[-1] if parted else None,
+        "changes": changes(a, b, parted),
+        "codes": code_changes([a, b]),
+        "may_edit": can(request.user, project, Role.EDITOR) and can_cross,
+    }
+    return render(request, "tracking/changed.html", context)
+
+
+@require_POST
+def run_bisect(request: HttpRequest, pk: int) -> HttpResponse:
+    """Start a run with the code of `b` and the choices of `a`, or with `way=reverse` the other way round."""
+    project = project_of(request, pk, Role.EDITOR)
+    a, b = _pair(project, request.POST.get("a", ""), request.POST.get("b", ""))
+    if (
+        a is None
+        or b is None
+        or not all((a.model_version_id, b.model_version_id, a.dataset_version_id, b.dataset_version_id))
+    ):
+        messages.warning(request, "Both runs must be runs of this project that the studio itself executes.")
+        return redirect("project", project.pk)
+    code, choices = (a, b) if request.POST.get("way") == "reverse" else (b, a)
+    try:
+        made = crossed(code=code, choices=choices, user=cast(User, request.user))
+    except RunError as error:
+        messages.warning(request, f"The code of #{code.number} does not take the choices of #{choices.number}: {error}")
+        query = urlencode({"a": a.number, "b": b.number})
+        return redirect(f"{reverse('run-changed', args=[project.pk])}?{query}")
+    messages.success(
+        request, f"#{made.number} waits in the queue: the code of #{code.number}, all else of #{choices.number}."
+    )
+    return redirect("run", made.pk)
+
+
+def _pair(project: Project, a: str, b: str) -> tuple[Run | None, Run | None]:
+    later = next(iter(numbered(project, b)), None)
+    if a:
+        return next(iter(numbered(project, a)), None), later
+    return (earlier_of(later) if later else None), later
