@@ -126,6 +126,11 @@ def _read(path: str) -> dict[str, Any]:
         raise SpecError(f"{path} is no readable specification: {error}.") from error
     if not isinstance(found, dict):
         raise SpecError(f"{path} is no specification: it has to be a mapping with model, data, trainer, extras, seed.")
+    for part in ("model", "data"):  # `ref: zoo:Wine`, as the studio shows it
+        given = found.get(part)
+        if isinstance(given, dict) and "source" not in given and ":" in str(given.get("ref")):
+            source, _, ref = str(given["ref"]).partition(":")
+            found[part] = {**given, "source": source, "ref": ref}
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,16 @@ def test_every_way_leads_to_the_same_run() -> None:
     forms = Forms()
     seen = {check_round_trips(forms, forms.draw(number)).hash for number in range(SAMPLE)}
     assert len(seen) == SAMPLE
+
+
+def test_the_yaml_of_the_form_runs_in_a_shell_too(tmp_path: Path) -> None:
+    form = Forms().form({"seed": "7", "model.lr": "1/100", "trainer.max_epochs": "3"})
+    assert form.is_valid()
+    path = tmp_path / "run.yaml"
+    path.write_text(texts.as_yaml(form.spec()))
+    spec, folder = spec_from([str(path), "--folder", "there", "--trainer.max_epochs=4"])
+    assert (spec.model.source, spec.model.ref, spec.model.args) == ("zoo", "MLP", {"lr": 0.01})
+    assert (spec.trainer, spec.seed, folder) == ({"max_epochs": 4}, 7, "there")
 
 
 @pytest.fixture

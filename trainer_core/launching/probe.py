@@ -183,16 +183,16 @@ class Probe(Callback):
         return (self._ends[-1] - self._ends[skip - 1] - paused) / (len(self._ends) - skip)
 
     def _epoch_s(self) -> float | None:
-        """Median seconds from the start of an epoch to that of the next, without validation; None for none."""
+        """Mean seconds from the start of an epoch to that of the next, without validation; None for none."""
         cycles = [
             (after - before) - (paused - earlier)
             for (before, earlier), (after, paused) in zip(self._epochs, self._epochs[1:], strict=False)
         ]
-        return statistics.median(cycles[1:] or cycles) if cycles else None
+        return statistics.fmean(cycles[1:] or cycles) if cycles else None
 
     def _one_validation_s(self, batches: float) -> float:
         if self._validated:
-            return statistics.median(self._validated[1:] or self._validated)
+            return statistics.fmean(self._validated[1:] or self._validated)
         return statistics.median(self._val_batch_s) * batches if self._val_batch_s else 0.0
 
     def _written(self) -> set[str]:
