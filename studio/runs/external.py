@@ -96,13 +96,13 @@ def open_attempt(
 def _begun(
     run: Run, known: Attempt | None, *, spool: str, host: dict[str, Any], by: str, started: float | None
 ) -> Attempt:
-    transition(run, State.QUEUED, by=by, reason=f"Logged from {by}.", outcome="")
+    transition(run, State.QUEUED, by=by, reason="A program begins to log it.", outcome="")
     Run.objects.filter(pk=run.pk).update(fence=F("fence") + 1)
     run.refresh_from_db()
     leased = Now() + timedelta(seconds=settings.EXTERNAL_LEASE_S)
     started_at = Coalesce(F("started_at"), Now())
     transition(
-        run, State.STARTING, by=by, fence=run.fence, reason=f"Logged from {by}.", lease_until=leased,
+        run, State.STARTING, by=by, fence=run.fence, reason="It has not logged anything yet.", lease_until=leased,
         started_at=started_at,
     )  # fmt: skip
     if known is None:
@@ -113,7 +113,7 @@ def _begun(
     attempt = Attempt.objects.create(run=run, fence=run.fence, spool_key=spool, host=host, **begun)
     if known is not None and known.ready_at is not None:
         Attempt.objects.filter(pk=attempt.pk).update(ready_at=Now())
-        transition(run, State.RUNNING, by=by, fence=run.fence, reason=f"Logged from {by} again.")
+        transition(run, State.RUNNING, by=by, fence=run.fence, reason="The program that logs it is back.")
     attempt.refresh_from_db()
     return attempt
 
@@ -128,7 +128,7 @@ def end(run: Run, fence: int, *, outcome: str, reason: str, detail: str, by: str
     """What the program said at its end; StaleState when another one has gone on with the run."""
     with transaction.atomic():
         if run.state == State.STARTING:  # it ended before it logged anything
-            transition(run, State.RUNNING, by=by, fence=fence, reason=f"Logged from {by}.")
+            transition(run, State.RUNNING, by=by, fence=fence, reason="A program outside of the studio logs it.")
         if outcome == "cancelled" and run.state == State.RUNNING:
             transition(run, State.CANCELLING, by=by, fence=fence, reason=reason)
         run = settle(run.pk, fence, outcome=outcome, reason=reason, detail=detail, by=by)

@@ -100,7 +100,7 @@ def ready(
         for hook in getattr(settings, "RUN_READY_HOOKS", ()):
             import_string(hook)(run_pk, fence, resume_step)
         if run.state == State.STARTING:
-            words = f"Logged from {by}" if run.is_external else "Training"
+            words = "A program outside of the studio logs it" if run.is_external else "Training"
             where = f" from step {resume_step}" if resume_step > 0 else ""
             transition(run, State.RUNNING, by=by, fence=fence, reason=f"{words}{where}.")
 

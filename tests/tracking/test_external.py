@@ -219,7 +219,7 @@ def test_its_pages_say_where_it_runs_and_offer_what_makes_sense(people: People, 
     client = people.client("editor")
     page = client.get(reverse("run", args=[run.pk])).content.decode()
     assert ("logged from <bdi>laptop-3" in page) == (state != State.DRAFT)
-    for name in ("run-pause", "run-resume", "run-rerun", "run-seeds"):
+    for name in ("run-pause", "run-resume", "run-rerun", "run-seeds", "run-logs", "run-system", "run-checkpoints"):
         assert reverse(name, args=[run.pk]) not in page
     assert (reverse("run-cancel", args=[run.pk]) in page) == (state == State.RUNNING)
     config = client.get(reverse("run-config", args=[run.pk])).content.decode()
