@@ -151,7 +151,11 @@ class Recorder:
 
     def _tell_progress(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if self._last_step is None or (self._told and now - self._told[1] < PROGRESS_S and not at_once):
+        if (
+            self._last_step is None
+            or self._is_stuck
+            or (self._told and now - self._told[1] < PROGRESS_S and not at_once)
+        ):
             return
         if self._told is None or self._told[0] != self._last_step:
             rate = (self._last_step - self._told[0]) / (now - self._told[1]) if self._told else None
