@@ -15,6 +15,7 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ MOST_BYTES = 16 << 20
 def train(spec: RunSpec, folder: str | Path | None = None) -> int:
     """Execute the run in `folder` (`runs/<hash>` by default), which gets its checkpoints, log and metrics.
 
-    The same folder again goes on from its newest checkpoint. 0 when it succeeded, 3 when it was stopped, else 1.
+    Variables in the places of files, such as $STUDIO_DATA_DIR, are filled in. The same folder again goes on from its newest checkpoint. 0 when it succeeded, 3 when it was stopped, else 1.
     """
     from trainer_core import launch
 
+    files = {name: os.path.expandvars(path) for name, path in spec.data.files.items()}
+    start = spec.start and replace(spec.start, file=os.path.expandvars(spec.start.file))
+    spec = replace(spec, data=replace(spec.data, files=files), start=start)
     root = Path(folder) if folder is not None else Path("runs") / spec.hash[:12]
     fence = 1 + sum(1 for _ in root.glob("a*")) if root.is_dir() else 1
     attempt = (root / f"a{fence}").resolve()

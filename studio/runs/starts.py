@@ -34,14 +34,19 @@ def choices(user: User) -> list[Checkpoint]:
     return list(worth.order_by("-pk")[:MOST_CHOICES])
 
 
-def start_of(checkpoint: Checkpoint, mode: Mode) -> StartRef:
-    """RunError when its file is gone or somebody removed its row meanwhile."""
+def start_of(checkpoint: Checkpoint, mode: Mode, *, project_pk: int | None = None) -> StartRef:
+    """RunError when its file is gone or somebody removed its row meanwhile.
+
+    With the project of the new run, a run of another one is not named: not all who see the new one may see that.
+    """
     digest = sha256_of(checkpoint)
     if checkpoint.deleted_at is not None or not digest:
         raise RunError(
             f"The files of {label(checkpoint)} are gone.", errors={"start": "Its files are gone. Choose another one."}
         )
-    return StartRef(mode=mode, sha256=digest, file=str(path_of(checkpoint)), name=label(checkpoint))
+    is_foreign = project_pk is not None and checkpoint.run.project_id != project_pk
+    name = f"a run of another project, step {checkpoint.step}" if is_foreign else label(checkpoint)
+    return StartRef(mode=mode, sha256=digest, file=str(path_of(checkpoint)), name=name)
 
 
 def label(checkpoint: Checkpoint) -> str:

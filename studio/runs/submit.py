@@ -64,7 +64,7 @@ def submit_run(
             data_args=data_args or {},
             extras=extras or {},
             seed=seed,
-            start=None if start is None else start_of(start, start_mode),
+            start=None if start is None else start_of(start, start_mode, project_pk=project.pk),
         )
         if start is not None and start_mode == "all":
             check_further(spec, start)

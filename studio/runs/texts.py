@@ -6,9 +6,11 @@ import json
 import pprint
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
+from django.conf import settings
 
 from studio.core.option_fields import NOTHING, as_text
 from studio.runs.errors import RunError
@@ -96,6 +98,17 @@ def as_command(spec: RunSpec, *, with_seed: bool = True) -> str:
         flags.append(("seed", str(spec.seed)))
     lines = [f"--{name} {shlex.quote(value)}" for name, value in flags]
     return " \\\n  ".join(["python -m trainer_core.train", *lines]) + "\n"
+
+
+def without_places(spec: RunSpec) -> RunSpec:
+    """The same run with files named from `$STUDIO_DATA_DIR` on, as it can be run where that is set."""
+
+    def named(path: str) -> str:
+        return path.replace(str(settings.DATA_DIR), "$STUDIO_DATA_DIR", 1)
+
+    start = None if spec.start is None else replace(spec.start, file=named(spec.start.file))
+    files = {name: named(path) for name, path in spec.data.files.items()}
+    return replace(spec, data=replace(spec.data, files=files), start=start)
 
 
 def _flag(value: Any) -> str:

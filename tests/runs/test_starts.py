@@ -9,13 +9,21 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from studio.accounts.models import Role
 from studio.runs import starts
 from studio.runs.checkpoints import path_of, retire
 from studio.runs.errors import RunError
 from studio.runs.models import Checkpoint, Run, State
 from studio.runs.submit import more_seeds, rerun
 from tests.access.people import People
-from tests.factories import make_checkpoint, make_dataset_version, make_run, write_checkpoint
+from tests.factories import (
+    make_checkpoint,
+    make_dataset_version,
+    make_member,
+    make_model_version,
+    make_run,
+    write_checkpoint,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -132,6 +140,20 @@ def test_only_what_one_sees_and_what_is_there_can_be_chosen(people: People, edit
     assert response.status_code == 422
     assert "Its files are gone" in response.content.decode()
     assert not Run.objects.filter(start_checkpoint__isnull=False).exists()
+
+
+def test_a_run_of_another_project_is_not_named_to_those_who_may_not_see_it(people: People, editor: Client) -> None:
+    secret = make_run(people.other_project, name="a secret", state=State.SUCCEEDED)
+    checkpoint = write_checkpoint(secret, step=40)
+    make_member(people.other_project.team, people.editor, Role.EDITOR)
+    model, dataset = make_model_version(project=people.project), make_dataset_version(project=people.project)
+    assert post(editor, people, checkpoint, model=model.pk, dataset=dataset.pk).status_code == 302
+    run = Run.objects.get(start_checkpoint=checkpoint)
+    for client in (editor, people.client("viewer")):
+        for page in ("run", "run-config"):
+            text = client.get(reverse(page, args=[run.pk])).content.decode()
+            assert "a run of another project, step 40" in text or (client is editor and page == "run")
+            assert "a secret" not in text or (client is editor and page == "run")
 
 
 def test_the_list_has_the_best_and_the_newest_of_each_run(people: People) -> None:

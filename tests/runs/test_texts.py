@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
@@ -20,7 +21,7 @@ from tests.access.people import People
 from tests.factories import make_dataset_version, make_model_version
 from tests.runs.random_forms import Forms
 from trainer_core.errors import SpecError
-from trainer_core.spec import RunSpec
+from trainer_core.spec import DataRef, ModelRef, RunSpec, StartRef
 from trainer_core.train import spec_from
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +87,20 @@ def test_the_yaml_of_the_form_runs_in_a_shell_too(tmp_path: Path) -> None:
     spec, folder = spec_from([str(path), "--folder", "there", "--trainer.max_epochs=4"])
     assert (spec.model.source, spec.model.ref, spec.model.args) == ("zoo", "MLP", {"lr": 0.01})
     assert (spec.trainer, spec.seed, folder) == ({"max_epochs": 4}, 7, "there")
+
+
+def test_only_who_runs_the_studio_sees_where_its_files_lie() -> None:
+    spec = RunSpec(
+        model=ModelRef("zoo", "TabularMLP"),
+        data=DataRef("zoo", "CSVTable", files={"path": f"{settings.DATA_DIR}/blobs/ab"}),
+        start=StartRef("weights", "0" * 64, f"{settings.DATA_DIR}/runs/1/a.ckpt"),
+    )
+    hidden = texts.without_places(spec)
+    for text in (texts.as_command(hidden), texts.as_script(hidden), texts.as_yaml(hidden)):
+        assert str(settings.DATA_DIR) not in text
+    again = from_command(texts.as_command(hidden))
+    assert again.data.files == {"path": "$STUDIO_DATA_DIR/blobs/ab"}
+    assert again.hash == from_script(texts.as_script(hidden)).hash == spec.hash
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpRequest, JsonResponse, QueryDict
 from django.views.decorators.http import require_POST
 
 from studio.accounts.access import get_for
-from studio.accounts.models import Project, Role
+from studio.accounts.models import Project, Role, User
 from studio.runs import texts
 from studio.runs.errors import RunError
 from studio.runs.forms import RunForm
@@ -39,7 +39,7 @@ def run_text(request: HttpRequest, project_pk: int) -> JsonResponse:
         answer["errors"] = [[name, str(text)] for name, found in form.errors.items() for text in found]
         return JsonResponse(answer)
     try:
-        return JsonResponse({**answer, **texts_of(form)})
+        return JsonResponse({**answer, **texts_of(form, with_places=cast(User, request.user).is_superuser)})
     except RunError as error:
         return JsonResponse({**answer, "errors": [[place, text] for place, text in error.errors.items()]})
 
@@ -50,9 +50,11 @@ def values_of_text(form: RunForm, text: str) -> dict[str, str]:
     return texts.read_yaml(text, form.options, model=model, data=data)
 
 
-def texts_of(form: RunForm) -> dict[str, str]:
-    """Of a valid form; RunError when the choices do not fit together."""
+def texts_of(form: RunForm, *, with_places: bool) -> dict[str, str]:
+    """Of a valid form; RunError when the choices do not fit together. Only who runs the studio sees where its files lie."""
     spec, with_seed = form.spec(), form.chosen()["seed"] is not None
+    if not with_places:
+        spec = texts.without_places(spec)
     return {
         "yaml": texts.as_yaml(spec, with_seed=with_seed),
         "command": texts.as_command(spec, with_seed=with_seed),
