@@ -126,9 +126,9 @@ def as_script(spec: RunSpec, *, with_seed: bool = True) -> str:
     lines = [
         '"""A run of the studio, as it can be run anywhere."""',
         "",
+        *([] if with_seed else ["from secrets import randbelow", ""]),
         f"from trainer_core.spec import DataRef, ModelRef, RunSpec{', StartRef' if spec.start else ''}",
         "from trainer_core.train import train",
-        *([] if with_seed else ["from secrets import randbelow"]),
         "",
         "spec = RunSpec(",
         f"    model={_call('ModelRef', spec.model)},",

@@ -10,11 +10,14 @@ import json
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trainer_core.errors import MisconfigurationException
+from trainer_core.launching.around import verified
 from trainer_core.launching.explain import explain, shortened
+from trainer_core.recipes.finetune import load_matching
 from trainer_core.spec import RunSpec
 
 ANSWER = "answer.json"
@@ -44,12 +47,11 @@ def answer(folder: Path) -> int:
 def check(folder: Path, spec: RunSpec, began: float) -> dict[str, Any]:
     """Begin the run on one device for a few seconds; see `Probe.report` for what is told."""
     from trainer_core.launch import Attempt
-    from trainer_core.launching.around import verified
     from trainer_core.launching.probe import Enough, Probe
 
     attempt = Attempt(folder)
     probe = Probe(attempt, began)
-    attempt.prepare(spec, [probe], devices=_one_device(spec), num_sanity_val_steps=probe.SANITY)
+    attempt.prepare(_plain(spec), [probe], **_alone(spec), num_sanity_val_steps=probe.SANITY)
     start = str(verified(spec.start)) if spec.start is not None and spec.start.mode == "all" else None
     try:
         attempt.trainer.fit(attempt.model, datamodule=attempt.data, ckpt_path=start)
@@ -69,7 +71,9 @@ def find_rates(folder: Path, spec: RunSpec, order: dict[str, Any]) -> dict[str, 
     from trainer_core.tuner import Tuner
 
     attempt = Attempt(folder)
-    attempt.prepare(spec, devices=_one_device(spec))
+    attempt.prepare(_plain(spec), **_alone(spec))
+    if spec.start is not None:
+        _load_when_built(attempt.model, str(verified(spec.start)))
     least, most = float(order.get("least", 1e-7)), float(order.get("most", 1.0))
     found = Tuner(attempt.trainer).lr_find(
         attempt.model, datamodule=attempt.data, min_lr=least, max_lr=most, num_training=NUM_RATES, update_attr=False
@@ -104,10 +108,27 @@ def _slope(points: list[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / over
 
 
-def _one_device(spec: RunSpec) -> Any:
-    """One of the devices that the run will have: what it costs each."""
+def _plain(spec: RunSpec) -> RunSpec:
+    """Without the search for faster ways, which may take minutes of a long run."""
+    return replace(spec, extras={k: v for k, v in spec.extras.items() if k != "speed"})
+
+
+def _alone(spec: RunSpec) -> dict[str, Any]:
+    """One process on one of the devices that the run will have: what it costs each."""
     asked = str(spec.trainer.get("devices", "auto"))
-    return [int(asked.split(",")[0])] if "," in asked else 1
+    device: Any = [int(asked.split(",")[0])] if "," in asked else 1
+    return {"devices": device, "num_nodes": 1, "strategy": "auto"}
+
+
+def _load_when_built(model: Any, path: str) -> None:
+    """The weights of another run, as soon as the model has its layers."""
+    build = model.configure_model
+
+    def configure_model() -> None:
+        build()
+        load_matching(model, path)
+
+    model.configure_model = configure_model
 
 
 def finite(found: Any) -> Any:

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from trainer_core.checkpoint import io
+from trainer_core.launch import Attempt
 from trainer_core.launching.preflight import answer, suggestions
 from trainer_core.launching.probe import Probe
-from trainer_core.spec import DataRef, ModelRef, RunSpec
+from trainer_core.spec import DataRef, ModelRef, RunSpec, StartRef
 
 SPEC = RunSpec(
     model=ModelRef("zoo", "TabularMLP", {"width": 8, "members": 2}),
@@ -103,3 +105,25 @@ def test_a_rate_is_suggested_where_the_loss_falls_in_spite_of_noise() -> None:
     assert 1e-3 < tenth < 1e-2
     assert suggestions(rates[:20], falls[:20]) == (None, None)
     assert suggestions(rates, [float(i) for i in range(100)])[0] is None, "it only rises"
+
+
+def test_a_fine_tuned_run_is_tried_with_the_weights_that_it_begins_with(tmp_path: Path) -> None:
+    learner = {**SPEC.model.args, "lr": 0.03}
+    trained = replace(SPEC, model=replace(SPEC.model, args=learner), trainer={**SPEC.trainer, "max_epochs": 12})
+    folder = tmp_path / "runs" / "a1"
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text(trained.to_json())
+    (folder / "attempt.json").write_text(json.dumps({"fence": 1}))
+    assert Attempt(folder).run() == 0
+    file = max((tmp_path / "runs" / "checkpoints").glob("step-*")) / io.FILE
+    start = StartRef("weights", io.sha256_of(file), str(file))
+    fresh, tuned = (
+        asked(tmp_path / name, one, "rates") for name, one in (("a", SPEC), ("b", replace(SPEC, start=start)))
+    )
+    assert tuned["loss"][10] < fresh["loss"][10] / 2
+    assert asked(tmp_path / "c", replace(SPEC, start=start))["start"].startswith("All ")
+
+
+def test_what_only_the_run_itself_needs_is_left_out(tmp_path: Path) -> None:
+    wide = replace(SPEC, trainer={**SPEC.trainer, "num_nodes": 2, "strategy": "ddp"}, extras={"speed": "auto"})
+    assert asked(tmp_path, wide)["step_s"] > 0, "it waits for no other machine"
