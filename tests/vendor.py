@@ -20,7 +20,38 @@ FILES = {
     "htmx.org": ["dist/htmx.min.js", "LICENSE"],
     "plotly.js-cartesian-dist-min": ["plotly-cartesian.min.js", "LICENSE"],
     "@tabler/icons": ["LICENSE"],
+    "codemirror": ["LICENSE"],
 }
+# CodeMirror is many small packages: these, exactly, become one file by esbuild.
+CODEMIRROR = {
+    "@codemirror/autocomplete": "6.20.4",
+    "@codemirror/commands": "6.11.1",
+    "@codemirror/lang-python": "6.2.1",
+    "@codemirror/language": "6.13.1",
+    "@codemirror/lint": "6.8.5",
+    "@codemirror/search": "6.7.2",
+    "@codemirror/state": "6.7.6",
+    "@codemirror/streamparser": "6.0.0",
+    "@codemirror/view": "6.43.15",
+    "@lezer/common": "1.5.5",
+    "@lezer/highlight": "1.2.5",
+    "@lezer/lr": "1.4.12",
+    "@lezer/python": "1.1.19",
+    "@marijn/find-cluster-break": "1.0.4",
+    "crelt": "1.0.7",
+    "esbuild": "0.25.12",
+    "style-mod": "4.1.5",
+    "w3c-keyname": "2.2.8",
+}
+CODEMIRROR_EXPORTS = """
+export { EditorState } from "@codemirror/state";
+export { EditorView } from "@codemirror/view";
+export { python } from "@codemirror/lang-python";
+export { lintGutter, setDiagnostics } from "@codemirror/lint";
+export { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
+export { tags } from "@lezer/highlight";
+export { basicSetup } from "codemirror";
+"""
 MIT = """The MIT License (MIT)
 
 Copyright (c) 2018-2026 The Tabler Authors, Pawel Kuna
@@ -218,6 +249,17 @@ def sprite(source: Path) -> str:
     return '<svg xmlns="http://www.w3.org/2000/svg">' + "\n".join(symbols) + "</svg>\n"
 
 
+def bundle(version: str, folder: Path, target: Path) -> None:
+    """One ES module of CodeMirror with Python, lint marks and what they need, all in exact versions."""
+    wanted = {"private": True, "dependencies": {"codemirror": version, **CODEMIRROR}}
+    folder.mkdir()
+    (folder / "package.json").write_text(json.dumps(wanted))
+    (folder / "entry.js").write_text(CODEMIRROR_EXPORTS.lstrip())
+    subprocess.run(["npm", "install", "--silent", "--ignore-scripts"], cwd=folder, check=True)
+    options = ["--bundle", "--minify", "--format=esm", "--legal-comments=none", f"--outfile={target}"]
+    subprocess.run(["npx", "esbuild", "entry.js", *options], cwd=folder, check=True, capture_output=True)
+
+
 def main() -> None:
     wanted = json.loads((VENDOR / "package.json").read_text())["dependencies"]
     for old in VENDOR.iterdir():
@@ -237,6 +279,8 @@ def main() -> None:
                 (VENDOR / folder / "LICENSE").write_text(MIT)
             if name == "@tabler/icons":
                 (VENDOR / folder / "sprite.svg").write_text(sprite(source), encoding="utf-8")
+            if name == "codemirror":
+                bundle(version, Path(temporary) / "bundle", VENDOR / folder / "codemirror.js")
             licence = json.loads((source / "package.json").read_text())["license"]
             files = {
                 str(p.relative_to(VENDOR)): hashlib.sha256(p.read_bytes()).hexdigest()

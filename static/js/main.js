@@ -3,6 +3,7 @@
 import { refreshTimes } from "./core/times.js";
 import "./accounts/submit-once.js";
 import "./notifications/bell.js";
+import "./registry/code-editor.js";
 import "./registry/file-upload.js";
 import "./runs/clause-input.js";
 import "./runs/log-tail.js";

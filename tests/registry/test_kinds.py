@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.urls import reverse
 
 from studio.registry.files import create_dataset_from_file
 from studio.registry.models import DatasetVersion, ModelVersion
@@ -128,8 +129,18 @@ def test_what_waits_offers_what_may_be_chosen(people: People, control: ControlQu
 
 def test_other_choices_of_the_same_file_are_another_version(people: People, control: ControlQueue) -> None:
     first = made(people, control, "images", zipped(pets()), wanted={"image_size": 16})
+    page = people.client("editor").get(reverse("dataset-version", args=[first.pk])).content.decode()
+    assert "Other target or split" in page
     second = version_with_other_choices(version=first, user=people.editor)
-    assert (second.number, second.state, second.blobs) == (2, "choosing", first.blobs)
+    wizard = reverse("dataset-version-choices", args=[second.pk])
+    answer = people.client("editor").post(wizard, {"val_fraction": "2"})
+    assert answer.status_code == 422
+    answer = people.client("editor").post(wizard, {"val_fraction": "1/4", "task": "classification"})
+    assert answer.headers["Location"] == reverse("dataset-version", args=[second.pk])
+    second.refresh_from_db()
+    assert (second.state, second.info["rows"]["val"]) == ("ready", 4)
+    second = version_with_other_choices(version=first, user=people.editor)
+    assert (second.number, second.state, second.blobs) == (3, "choosing", first.blobs)
     assert second.schema["args"]["image_size"] == 16
 
 

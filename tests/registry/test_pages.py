@@ -356,3 +356,13 @@ def test_an_archived_model_leaves_the_list_and_comes_back(people: People) -> Non
     post(people, url_of("model-archive", version.model_id), {"restore": "1"})
     assert "Old one" in page(people, listed)
     assert Model.objects.get().archived_at is None
+
+
+def test_a_rejected_line_is_marked_in_the_editor_of_the_next_version(people: People, control: ControlQueue) -> None:
+    info = {"line": 2, "hint": "Mend it.", "filename": "net.py"}
+    fields = {"source": "file", "code": "a = 1\nb = 1 / 0\n", "reason": "ZeroDivisionError"}
+    version = factories.make_model_version(project=people.project, state=VersionState.REJECTED, info=info, **fields)
+    html = page(people, url_of("model-create", people.project.pk, f"?model={version.model_id}"), "owner")
+    assert '<code-editor data-line="2" data-reason="ZeroDivisionError Mend it.">' in html
+    assert "b = 1 / 0" in html
+    assert "data-line" not in page(people, url_of("model-create", people.project.pk), "owner")

@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from studio.accounts.access import can, get_for, may_run_code
 from studio.accounts.models import Membership, Project, Role, User
-from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion
+from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, VersionState
 
 PAGE_SIZE = 50
 SHOWN_RUNS = 20
@@ -58,6 +58,14 @@ def needs_code_right(request: HttpRequest, project: Project) -> HttpResponse | N
     admins = Membership.objects.filter(team_id=project.team_id, role=Role.ADMIN).select_related("user")[:10]
     context = {"project": project, "admins": [m.user for m in admins]}
     return render(request, "registry/code_right.html", context, status=403)
+
+
+def complaint(version: ModelVersion | DatasetVersion) -> dict[str, Any] | None:
+    """The line of a rejected version's code that its inspection complained about, and what it said."""
+    line = version.info.get("line")
+    if version.state != VersionState.REJECTED or not isinstance(line, int):
+        return None
+    return {"line": line, "reason": f"{version.reason} {version.info.get('hint') or ''}".strip()[:500]}
 
 
 def may_edit(request: HttpRequest, owner: Project | None) -> bool:

@@ -44,6 +44,7 @@ from studio.registry.views.common import (
     PAGE_SIZE,
     SHOWN_RUNS,
     attach_newest,
+    complaint,
     may_edit,
     needs_code_right,
     project_in_view,
@@ -82,18 +83,19 @@ def dataset_create(request: HttpRequest, project_pk: int) -> HttpResponse:
         return refusal
     given = request.POST if request.method == "POST" else None
     form: CodeForm | ProjectForm | TableForm
+    base = _base(project, request)
     if source == "code":
-        form = CodeForm(given, request.FILES or None, initial=_base(project, request), what="DataModule")
+        form = CodeForm(given, request.FILES or None, initial=base, what="DataModule")
     elif source == "project":
-        form = ProjectForm(given, request.FILES if given is not None else None, initial=_base(project, request))
+        form = ProjectForm(given, request.FILES if given is not None else None, initial=base)
     elif source == "text":
-        form = TextForm(given, request.FILES or None, initial=_base(project, request))
+        form = TextForm(given, request.FILES or None, initial=base)
     else:
         pasted = source == "csv"
-        form = TableForm(given, request.FILES or None, initial=_base(project, request), pasted=pasted)
+        form = TableForm(given, request.FILES or None, initial=base, pasted=pasted)
     if given is not None and form.is_valid() and (version := _register(request, project, form, source)):
         return redirect("dataset-version", version.pk)
-    context = {"project": project, "form": form, "source": source}
+    context = {"project": project, "form": form, "source": source, "mark": base.get("mark") if given is None else None}
     return render(request, "registry/dataset_create.html", context, status=422 if given is not None else 200)
 
 
@@ -223,7 +225,9 @@ def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
     if found is None:
         return {}
     newest = found.versions.first()
-    return {"name": found.name, "code": newest.code if newest and newest.source == Version.Source.FILE else ""}
+    if newest is None or newest.source != Version.Source.FILE:
+        return {"name": found.name}
+    return {"name": found.name, "code": newest.code, "mark": complaint(newest)}
 
 
 def _register(

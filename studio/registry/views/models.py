@@ -30,6 +30,7 @@ from studio.registry.views.common import (
     PAGE_SIZE,
     SHOWN_RUNS,
     attach_newest,
+    complaint,
     may_edit,
     needs_code_right,
     project_in_view,
@@ -71,7 +72,7 @@ def model_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     if given is not None and form.is_valid() and (version := _register(request, project, form)):
         return redirect("model-version", version.pk)
     status = 422 if given is not None else 200
-    context = {"project": project, "form": form, "source": source}
+    context = {"project": project, "form": form, "source": source, "mark": base.get("mark") if given is None else None}
     return render(request, "registry/model_create.html", context, status=status)
 
 
@@ -143,7 +144,8 @@ def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
         return {"name": found.name}
     code = newest.code if newest.source == Version.Source.FILE else ""
     git = newest.info.get("git") or {}
-    return {"name": found.name, "code": code, "path": newest.ref, "url": git.get("url", "")}
+    mark = complaint(newest) if code else None
+    return {"name": found.name, "code": code, "path": newest.ref, "url": git.get("url", ""), "mark": mark}
 
 
 def _register(request: HttpRequest, project: Project, form: AnyForm) -> ModelVersion | None:
