@@ -77,7 +77,7 @@ def etag_of(run_ids: Sequence[int], query: str, marks: Sequence[Mapping[str, Any
 def answer_one(run_pk: int, wanted: Wanted, marks: Sequence[Mapping[str, Any]] = ()) -> bytes:
     """JSON of one run, with `marks` and on demand `abandoned` and `names`."""
     found = {**_of_run(run_pk, wanted), "marks": marks}
-    if wanted.tails:
+    if wanted.tails and found.get("few", True):
         width = max(16, min(wanted.width, MAX_WIDTH))
         found["abandoned"] = abandoned(run_pk, wanted.metrics, wanted.x, width)
     return to_json(found)

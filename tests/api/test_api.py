@@ -411,3 +411,13 @@ def test_without_the_queue_server_nobody_is_refused(api: Api, settings: Any, mon
     monkeypatch.setattr("studio.core.limits.connection", away)
     settings.API_REQUESTS_PER_MINUTE = 1
     assert [api("GET", "/me").status_code for _ in range(3)] == [200, 200, 200]
+
+
+def test_a_series_is_sent_again_only_when_there_is_a_new_point(api: Api, people: People) -> None:
+    run = factories.make_run(people.project, state=State.RUNNING)
+    first = api("GET", f"/runs/{run.pk}/series?metric=loss")
+    tag = first.headers["ETag"]
+    assert api("GET", f"/runs/{run.pk}/series?metric=loss", If_None_Match=tag).status_code == 304
+    assert api("GET", f"/runs/{run.pk}/series?metric=acc", If_None_Match=tag).status_code == 200
+    Run.objects.filter(pk=run.pk).update(last_seq=1)
+    assert api("GET", f"/runs/{run.pk}/series?metric=loss", If_None_Match=tag).status_code == 200

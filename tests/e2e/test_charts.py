@@ -10,10 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Download, Locator, Page, expect
 
+from tests.e2e.conftest import LIMIT_MS
 from tests.e2e.journey import Visit
 from tests.e2e.prepared import NAMES, prepare
 from tests.ops.stack import Studio
 
+expect.set_options(timeout=LIMIT_MS)
 DRAWN = """(least) => [...document.querySelectorAll("[data-metric]")].filter((card) => Number(card.dataset.points) > 0).length >= least"""
 COMPARE = """([ids, names]) => {
   const grid = document.createElement("chart-grid");

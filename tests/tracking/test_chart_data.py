@@ -61,7 +61,9 @@ def test_a_run_with_few_metrics_comes_at_once_and_of_many_only_their_names(peopl
     many = of(run, viewer, few=1).json()
     assert not many["few"] and many["series"] == [] and set(many["names"]) == set(names)
     assert (many["cursor"], many["fence"]) == (1, 1)
+    assert "abandoned" not in of(run, viewer, few=1, abandoned=1).json()
     some = of(run, viewer, few=1, metrics=["m3", "m9"]).json()
+    assert of(run, viewer, metrics=["m3"], abandoned=1).json()["abandoned"] == []
     assert [s["name"] for s in some["series"]] == ["m3", "m9"] and "names" not in some
 
 

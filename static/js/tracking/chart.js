@@ -145,10 +145,18 @@ export class Chart {
     frame.addEventListener("blur", () => this.readout?.removeAttribute("aria-live"));
     frame.addEventListener("keydown", (event) => {
       const x = this.stepTo(event.key, event.shiftKey ? 10 : 1);
-      if (event.key === "Enter" || event.key === " ") tell("pin", this.at ?? x);
-      else if (event.key === "Escape" && this.at != null) tell("release", null);
-      else if (x !== null) tell("cross", x);
-      else return;
+      // Keys may come faster than pictures: the next one begins where this one leads.
+      if ((event.key === "Enter" || event.key === " ") && this.at != null) {
+        tell("pin", this.at);
+        this.pinned = !this.pinned;
+      } else if (event.key === "Escape" && this.at != null) {
+        tell("release", null);
+        this.at = null;
+        this.pinned = false;
+      } else if (x !== null) {
+        tell("cross", x);
+        if (!this.pinned) this.at = x;
+      } else return;
       this.readout?.setAttribute("aria-live", "polite");
       event.preventDefault();
       event.stopPropagation();

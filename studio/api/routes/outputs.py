@@ -19,6 +19,7 @@ from studio.api.schemas_runs import CheckpointOut
 from studio.core.download import safe_name, stream_file
 from studio.runs.checkpoints import path_of
 from studio.runs.models import Checkpoint, Run
+from studio.tracking.chart_data import etag_of
 from studio.tracking.export import Form, stream_points
 from studio.tracking.logs import read_log, whole_log
 from studio.tracking.query import Axis, series
@@ -63,12 +64,17 @@ class LogOut(Schema):
 
 
 @router.get("/runs/{pk}/series", response=SeriesOut)
-def read_series(request: HttpRequest, pk: int, wanted: Query[SeriesWanted]) -> dict[str, Any]:
-    """As charts draw it: raw while the points are few, else deterministic bins with least, greatest and last value."""
-    run = get_for(user_of(request), Run.objects.all(), pk)
-    found = series([run.pk], wanted.metric or None, wanted.x, wanted.lo, wanted.hi, wanted.width)
-    answer: dict[str, Any] = found["runs"][0]
-    return answer
+def read_series(request: HttpRequest, response: HttpResponse, pk: int, wanted: Query[SeriesWanted]) -> Any:
+    """As charts draw it: raw while the points are few, else deterministic bins with least, greatest and last value.
+
+    The `ETag` stays the same while there is no new point; sent back as `If-None-Match` it is answered by 304.
+    """
+    run = get_for(user_of(request), Run.objects.defer("summary"), pk)
+    etag = etag_of([run.pk], request.META.get("QUERY_STRING", ""))
+    if etag in request.headers.get("If-None-Match", ""):
+        return HttpResponse(status=304, headers={"ETag": etag})
+    response["ETag"] = etag
+    return series([run.pk], wanted.metric or None, wanted.x, wanted.lo, wanted.hi, wanted.width)["runs"][0]
 
 
 @router.get("/runs/{pk}/points", response=PointsOut)
