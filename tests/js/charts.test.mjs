@@ -13,7 +13,7 @@ const { markAt, rateJumps } = await import(`${path}/marks.js`);
 const { grouped, matching, opening, portions } = await import(`${path}/names.js`);
 const { lineOf } = await import(`${path}/points.js`);
 const { RunSource } = await import(`${path}/run_source.js`);
-const { band, entries, traces } = await import(`${path}/traces.js`);
+const { band, entries, stroke, traces } = await import(`${path}/traces.js`);
 
 const line = (y, x = y.map((_, i) => i + 1)) => lineOf({ name: "a", x, last: y });
 const look = { colour: "#000000", dash: "solid" };
@@ -148,6 +148,17 @@ test("jumps of a learning rate are pointed out, a smooth change is not", () => {
 test("the band is closed for each stretch between gaps", () => {
   assert.deepEqual(band([1, 2, 3, 4], [0, null, 5, 6], [1, null, 7, 8]), { x: [1, 1, null, 3, 4, 4, 3], y: [1, 0, null, 7, 8, 6, 5] });
   assert.deepEqual(band([1], [null], [null]), { x: [], y: [] });
+});
+
+test("of many lines each is one stroke that has the least and the greatest value of every bin", () => {
+  assert.deepEqual(stroke([1, 2, 3], [0, null, -5], [1, null, 9]), { x: [1, 1, 2, 2, 3, 3], y: [0, 1, null, null, -5, 9] });
+  assert.deepEqual(stroke([1, 2], [0, 3], [1, 4]).y, [0, 1, 4, 3]);
+  const binned = lineOf({ name: "a", x: [1, 2, 3], last: [1, 1, 1], min: [0, 0, 0], max: [2, 99, 2] });
+  const made = (count, smoothing) => traces(Array.from({ length: count }, () => ({ label: "a", line: binned, look })), { smoothing, x: "step" });
+  assert.deepEqual(made(3, 0).map((t) => t.fill ?? ""), ["toself", "", "toself", "", "toself", ""]);
+  assert.equal(made(4, 0).length, 4);
+  assert.ok(made(4, 0).every((t) => Math.max(...t.y) === 99));
+  assert.deepEqual(made(4, 0.5).map((t) => t.opacity ?? 1), [0.3, 1, 0.3, 1, 0.3, 1, 0.3, 1]);
 });
 
 test("several runs differ in colour, their metrics in dash; one that is hidden is not drawn", () => {

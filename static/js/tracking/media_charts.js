@@ -49,7 +49,7 @@ export function inWords(found) {
  */
 export async function drawOverSteps(place, all, shown) {
   const style = getComputedStyle(document.documentElement);
-  const base = layout({ marks: [{ x: shown, kind: "resumed", text: "" }] });
+  const base = layout({ title: "step", marks: [{ x: shown, kind: "resumed", text: "" }] });
   const trace = {
     type: "heatmap", ...overSteps(all, BINS), showscale: false, xgap: 1,
     colorscale: [[0, style.getPropertyValue("--s-surface").trim()], [1, style.getPropertyValue("--tblr-primary").trim()]],

@@ -9,6 +9,7 @@ import { smooth } from "./points.js";
 /** @typedef {{label: string, line: Line, look: import("./colours.js").Look}} Entry a line of a chart, with its words and look */
 
 const SHORT = 3;
+const MOST_BANDS = 3; // more of them hide each other, and cost as much again as the lines
 const ODD_COLOUR = "#b42318";
 
 /**
@@ -35,7 +36,10 @@ export function entries(names, sources, on) {
  * @returns {object[]}
  */
 export function traces(found, options) {
-  return found.flatMap((entry) => [...tails(entry, options), ...bands(entry, options), ...itself(entry, options), ...odds(entry, options)]);
+  const isCrowded = found.filter((entry) => entry.line.min).length > MOST_BANDS;
+  return found.flatMap((entry) => [
+    ...tails(entry, options), ...(isCrowded && entry.line.min ? strokes(entry, options) : [...bands(entry, options), ...itself(entry, options)]), ...odds(entry, options),
+  ]);
 }
 
 /** @param {number[]} x @param {import("./axes.js").Axis} axis */
@@ -66,6 +70,19 @@ function itself({ label, line, look }, options) {
     x, y: smooth(line.y, options.smoothing), name: label, mode: line.x.length < SHORT ? "lines+markers" : "lines", connectgaps: false,
     line: { color: look.colour, width: 1.8, dash: look.dash }, marker: { size: 5, color: look.colour }, hoverinfo: "skip",
   }];
+}
+
+/**
+ * A line among many: one stroke through the least and the greatest value of each bin, behind the smooth one if there is one.
+ * @param {Entry} entry
+ * @param {{smoothing: number, x: import("./axes.js").Axis}} options
+ */
+function strokes({ label, line, look }, options) {
+  const { x, y } = stroke(along(line.x, options.x), line.min ?? [], line.max ?? []);
+  const own = { x, y, mode: "lines", line: { color: look.colour, width: 1.2, dash: look.dash }, hoverinfo: "skip" };
+  if (!options.smoothing) return [{ ...own, name: label }];
+  const smooth = itself({ label, line, look }, options);
+  return [{ ...own, opacity: 0.3, showlegend: false }, smooth[smooth.length - 1]];
 }
 
 /** @param {Entry} entry @param {{x: import("./axes.js").Axis}} options */
@@ -103,4 +120,17 @@ export function band(x, min, max) {
     from = end;
   }
   return { x: xs, y: ys };
+}
+
+/**
+ * From bin to bin, up in one and down in the next; a bin without finite values is a gap.
+ * @param {number[]} x
+ * @param {(number | null)[]} min
+ * @param {(number | null)[]} max
+ */
+export function stroke(x, min, max) {
+  return {
+    x: x.flatMap((v) => [v, v]),
+    y: x.flatMap((_, i) => (i % 2 ? [max[i] ?? null, min[i] ?? null] : [min[i] ?? null, max[i] ?? null])),
+  };
 }
