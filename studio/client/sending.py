@@ -13,7 +13,7 @@ from studio.client.folder import AttemptFolder, InUse
 from studio.client.sender import Refused, Sender
 
 log = logging.getLogger("studio.client")
-EVERY_S, FIRST_PAUSE_S, MOST_PAUSE_S = 0.5, 0.5, 30.0
+EVERY_S, FIRST_PAUSE_S, MOST_PAUSE_S = 1.0, 0.5, 30.0
 
 
 class Sending:
@@ -71,7 +71,7 @@ class Sending:
     def _send_all(self) -> None:
         pause_s, was_told = 0.0, False
         while not self._is_given_up and not self.is_done:
-            self._wake.wait(pause_s or min(EVERY_S * 4, self._sender.lease_s / 8))
+            self._wake.wait(pause_s or min(EVERY_S * 2, self._sender.lease_s / 8))
             if pause_s and not self._is_ending:
                 time.sleep(pause_s * random.uniform(0.5, 1.0))
             self._wake.clear()

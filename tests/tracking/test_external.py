@@ -259,3 +259,14 @@ def test_the_interface_in_one_go(client: Client, people: People, tmp_path: Path)
     assert Run.objects.get(pk=run["id"]).spec == {"config": {"lr": 1, "batch": 8}}
     reader = {"Authorization": f"Bearer {make_token(people.editor, scope='read')[1]}"}
     assert client.put(f"/api/v1{path}/spool?attempt=1&segment=1&offset=0", b"", headers=reader).status_code == 403
+
+
+def test_a_piece_costs_few_queries(tmp_path: Path, django_assert_max_num_queries: Any) -> None:
+    run = make_external_run()
+    fence = opened(run)
+    at = receive(run.pk, fence, START, bytes_of(tmp_path, told("ready"), points(0, 9))).position
+    data = bytes_of(tmp_path, *(points(s, s) for s in range(10, 60)), name="many")
+    with django_assert_max_num_queries(20):
+        receive(run.pk, fence, Position(2, 0), data)
+    with django_assert_max_num_queries(6):  # a sign of life
+        receive(run.pk, fence, at, b"")
