@@ -557,6 +557,7 @@ class RunExtras:
         "int",
         "Of a run that starts from other weights: so many epochs in which only the head and the norms learn, then all "
         "layers do, slower towards the input (Howard & Ruder, 2018). 0 trains everything alike from the first step.",
+        label="Fine-tuning: head epochs",
         group="Optimiser",
         minimum=0,
         unit="epochs",
@@ -566,6 +567,7 @@ class RunExtras:
         3.0,
         "float",
         "How many times slower the first layers learn than the head, with fine-tuning in phases.",
+        label="Fine-tuning: spread",
         group="Optimiser",
         minimum=1,
     )
@@ -573,6 +575,7 @@ class RunExtras:
         5.0,
         "float",
         "How many times the learning rate the fine-tuning cycle reaches at its peak.",
+        label="Fine-tuning: peak",
         group="Optimiser",
         minimum=0.001,
     )

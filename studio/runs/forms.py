@@ -48,7 +48,7 @@ class Section:
     @property
     def opens(self) -> bool:
         """Whether the folded part holds something to look at: an error, or a value that somebody chose."""
-        return any(f.errors or f.value() not in (None, "") for f in self.folded)
+        return any(f.errors or (f.value() not in (None, "") and not f.field.disabled) for f in self.folded)
 
 
 class RunForm(forms.Form):

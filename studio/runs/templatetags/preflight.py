@@ -37,4 +37,4 @@ def numbers(values: list[Any]) -> str:
 def answered_in(asked: Preflight) -> str:
     if asked.started_at is None or asked.ended_at is None:
         return ""
-    return f"answered in {(asked.ended_at - asked.created_at).total_seconds():.1f} s"
+    return f"answered in {max(0.0, (asked.ended_at - asked.created_at).total_seconds()):.1f} s"
