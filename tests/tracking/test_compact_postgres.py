@@ -6,7 +6,7 @@ import pytest
 
 from tests import postgres
 
-TESTS = [f"tests/tracking/{name}.py" for name in ("test_compact", "test_compact_kills", "test_ingest")]
+TESTS = [f"tests/tracking/{name}.py" for name in ("test_compact", "test_compact_kills", "test_external", "test_ingest")]
 
 if postgres.IS_THERE:
 
