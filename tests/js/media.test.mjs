@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-const { arranged, MediaStore, overSteps, placeOf, safeFigure, thinned } = await import("../../static/js/tracking/media_store.js");
+const { arranged, MediaStore, overSteps, placeOf, safeFigure, scaleOf, thinned } = await import("../../static/js/tracking/media_store.js");
 
 let seq = 0;
 const item = (key, step, more = {}) => ({ seq: ++seq, key, kind: "image", step, fence: 1, mime: "image/png", caption: "", meta: {}, ...more });
@@ -64,7 +64,8 @@ test("a figure keeps what can be drawn and nothing that loads, links or acts", (
   };
   const { data, layout, missing } = safeFigure(figure);
   assert.deepEqual(data.map((t) => t.type), ["scatter", "image", "scatter"]);
-  assert.equal(data[0].text, "x <b>bold</b>");
+  assert.equal(data[0].text, "x bold");
+  assert.equal(safeFigure({ layout: { title: "a < b<br>c" } }).layout.title, "a < b<br>c");
   assert.equal(data[0].hovertemplate, "y");
   assert.deepEqual(missing, ["surface"]);
   assert.deepEqual(layout, { title: { text: "t" } });
@@ -80,4 +81,11 @@ test("a table is searched in all cells and sorted by size, nothing last", () => 
   assert.deepEqual(arranged(rows, "", { column: 1, up: true }), [["c", 9], ["b", 10], ["a", null]]);
   assert.deepEqual(arranged(rows, "", { column: 1, up: false }), [["b", 10], ["c", 9], ["a", null]]);
   assert.deepEqual(arranged(rows, "C", null), [["c", 9]]);
+});
+
+test("a drawn figure has the scale of its colours, where it has one", () => {
+  const colorscale = [[0, "rgb(0,0,0)"], [1, "#fff"]];
+  assert.deepEqual(scaleOf({ _fullData: [{ y: [1] }, { colorscale, zmin: 1, zmax: 4 }] }), { low: 1, high: 4, colours: ["rgb(0,0,0) 0%", "#fff 100%"] });
+  assert.deepEqual(scaleOf({ _fullLayout: { coloraxis: { cmin: 0, cmax: 2, colorscale } } })?.high, 2);
+  assert.equal(scaleOf({ _fullData: [{ y: [1] }] }), null);
 });

@@ -1,7 +1,7 @@
 // @ts-check
 // Histograms, confusion matrices and figures of plotly, drawn from logged data.
 import { PALETTES, theme } from "./colours.js";
-import { overSteps, safeFigure } from "./media_store.js";
+import { overSteps, safeFigure, scaleOf } from "./media_store.js";
 import { CONFIG, layout, plotly } from "./plotly.js";
 import { format, toNumber } from "./points.js";
 import { confusion } from "./results.js";
@@ -104,7 +104,22 @@ export async function drawFigure(place, given) {
     colorway: own.colorway ?? PALETTES[theme()], margin: { l: 40, r: 20, t: own.title ? 40 : 16, b: 32 },
   };
   await (await plotly()).react(place, data, look, CONFIG);
+  showScale(place);
   return missing.length ? `Not drawn here: ${missing.join(", ")}. The download has all of it.` : "";
+}
+
+/** The colours of a figure and what they stand for, below it. @param {HTMLElement} place */
+function showScale(place) {
+  place.parentElement?.querySelector(".media-scale")?.remove();
+  const found = scaleOf(/** @type {any} */ (place));
+  if (!found) return;
+  const line = document.createElement("div");
+  line.className = "media-scale";
+  const bar = document.createElement("span");
+  bar.className = "media-scale-bar";
+  bar.style.backgroundImage = `linear-gradient(to right, ${found.colours.join(", ")})`;
+  line.append(format(found.low), bar, format(found.high));
+  place.after(line);
 }
 
 /** @param {any} values */

@@ -147,7 +147,7 @@ export class Panel {
       grid.append(figure);
     }
     const changed = shown.filter((item) => notes(item.meta)).length;
-    if (changed && shown.length > 1) grid.append(element("p", "text-secondary media-more", `${changed} of ${shown.length} were changed so that they can be seen; pointing at one says how.`));
+    if (changed && shown.length > 1) grid.append(element("p", "text-secondary media-more", `${changed} of ${shown.length} adjusted so that they can be seen; point at one for how.`));
     if (shown.length < items.length) grid.append(element("p", "text-secondary media-more", `The first ${shown.length} of ${items.length} at this step.`));
     return grid;
   }

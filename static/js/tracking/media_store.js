@@ -11,6 +11,8 @@ const TOGETHER = new Set(["image", "audio"]);
 const TRACES = new Set(["bar", "box", "contour", "heatmap", "histogram", "histogram2d", "histogram2dcontour", "image", "pie", "scatter", "scatterternary", "violin"]);
 const PICTURE = /^data:image\/(png|jpeg|gif|webp);base64,/;
 const MOST_DEPTH = 30;
+/** What Plotly would take for a link or draw with an inline style; the words inside stay. */
+const TAG = /<\/?(?:a|b|i|em|strong|sub|sup|span|u|s)(?:\s[^>]*)?>/gi;
 
 export class MediaStore {
   constructor() {
@@ -137,12 +139,31 @@ export function safeFigure(given) {
     if (!trace || typeof trace !== "object") continue;
     const type = trace.type === "scattergl" ? "scatter" : (trace.type ?? "scatter");
     if (!TRACES.has(type)) missing.add(String(type).slice(0, 40));
-    // Without a gap Plotly draws cells as one picture with an inline style, which the content policy refuses.
-    else data.push({ ...(/^(heatmap|histogram2d)$/.test(type) ? { xgap: 0.01 } : {}), .../** @type {object} */ (safe(trace, 0)), type });
+    // Without a gap Plotly draws cells as one picture with an inline style, and a scale of colours with one, which the
+    // content policy refuses: the panel has a scale of its own.
+    else {
+      const made = { ...(/^(heatmap|histogram2d)$/.test(type) ? { xgap: 0.01 } : {}), .../** @type {Record<string, any>} */ (safe(trace, 0)), type, showscale: false };
+      if (made.marker && typeof made.marker === "object") made.marker.showscale = false;
+      data.push(made);
+    }
   }
   const layout = /** @type {Record<string, any>} */ (safe(given?.layout ?? {}, 0)) ?? {};
   for (const name of ["images", "updatemenus", "sliders", "template", "width", "height", "autosize", "mapbox", "map", "geo"]) delete layout[name];
+  for (const [name, axis] of Object.entries(layout)) if (name.startsWith("coloraxis") && axis && typeof axis === "object") axis.showscale = false;
   return { data, layout, missing: [...missing] };
+}
+
+/**
+ * The scale of colours of a drawn figure: its least and greatest value and its colours from one to the other; or null.
+ * @param {{_fullLayout?: any, _fullData?: any[]}} drawn
+ * @returns {{low: number, high: number, colours: string[]} | null}
+ */
+export function scaleOf(drawn) {
+  const axis = drawn._fullLayout?.coloraxis;
+  const trace = drawn._fullData?.find((one) => Array.isArray(one.colorscale) && Number.isFinite(one.zmin));
+  const [low, high, scale] = axis ? [axis.cmin, axis.cmax, axis.colorscale] : trace ? [trace.zmin, trace.zmax, trace.colorscale] : [];
+  if (!Array.isArray(scale) || !Number.isFinite(low) || !Number.isFinite(high)) return null;
+  return { low, high, colours: scale.map(([at, colour]) => `${colour} ${100 * at}%`) };
 }
 
 /**
@@ -151,7 +172,7 @@ export function safeFigure(given) {
  * @returns {any}
  */
 function safe(value, depth) {
-  if (typeof value === "string") return value.includes("<") ? value.replace(/<\s*\/?\s*a\b[^>]*>?/gi, "") : value;
+  if (typeof value === "string") return value.includes("<") ? value.replace(TAG, "") : value;
   if (!value || typeof value !== "object") return typeof value === "function" ? null : value;
   if (depth > MOST_DEPTH) return null;
   if (Array.isArray(value)) return value.map((one) => safe(one, depth + 1));
