@@ -1,4 +1,4 @@
-"""Form, YAML, command, script and API are the same run: `python -m tests.benchmarks.round_trips` (about ten minutes).
+"""Form, YAML, command, script and API are the same run: `python -m tests.benchmarks.round_trips` (two minutes).
 
 1,000 random valid choices over all fields come back with the same hash by every way; for 20 of a built-in model, what a
 shell makes of the command, what Python makes of the script, and what a worker's trainer makes of the specification end
@@ -36,7 +36,6 @@ def small_choices(generator: random.Random) -> dict[str, str]:
     some = {
         "model.dropout": "0.2",
         "model.schedule": pick(("cosine", "constant")),
-        "model.warm_up": pick(("10%", "3st")),
         "model.label_smoothing": "0.1",
         "data.val_fraction": "0.3",
         "trainer.accumulate_grad_batches": "2",
@@ -52,50 +51,88 @@ def small_choices(generator: random.Random) -> dict[str, str]:
     return every | {name: value for name, value in some.items() if generator.random() < 0.4}
 
 
-def final_weights(folder: Path) -> dict[str, Any]:
+class Ways:
+    """Runs of one specification by three ways, each in a folder of its own.
+
+    The first WHOLE are what a shell and Python start themselves. Of the others the shell hands over the words of the
+    command and Python the `spec` of the script, and forks of a process that has imported torch execute them.
+    """
+
+    WHOLE = 2
+
+    def __init__(self, folder: Path) -> None:
+        from tests.chaos.pool import Pool
+
+        self.folder, self.pool, self.done = folder, Pool(), 0
+
+    def end_alike(self, spec: Any, texts: Any) -> bool:
+        import torch
+
+        place = self.folder / str(self.done)
+        whole, self.done = self.done < self.WHOLE, self.done + 1
+        command = self._whole_command if whole else self._command
+        script = self._whole_script if whole else self._script
+        first, *others = (
+            command(texts.as_command(spec), place / "command"),
+            script(texts.as_script(spec), place / "script"),
+            self._forked(spec, place / "worker"),
+        )
+        return all(set(first) == set(o) and all(torch.equal(first[k], o[k]) for k in first) for o in others)
+
+    def _command(self, command: str, place: Path) -> dict[str, Any]:
+        from trainer_core.train import spec_from
+
+        shim = place / "bin" / "python"
+        shim.parent.mkdir(parents=True)
+        shim.write_text(f"#!{sys.executable}\nimport json, sys\njson.dump(sys.argv[1:], open('words.json', 'w'))\n")
+        shim.chmod(0o755)
+        execute(["bash", "-c", command], place, first_on_path=str(shim.parent))
+        words = json.loads((place / "words.json").read_text())
+        assert words[:2] == ["-m", "trainer_core.train"]
+        return self._forked(spec_from(words[2:])[0], place)
+
+    def _script(self, script: str, place: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {"__name__": "a script"}
+        exec(compile(script, "run.py", "exec"), found)
+        return self._forked(found["spec"], place)
+
+    def _whole_command(self, command: str, place: Path) -> dict[str, Any]:
+        place.mkdir(parents=True)
+        execute(["bash", "-c", command], place)
+        return final_weights(place)
+
+    def _whole_script(self, script: str, place: Path) -> dict[str, Any]:
+        place.mkdir(parents=True)
+        (place / "run.py").write_text(script, encoding="utf-8")
+        execute([sys.executable, "run.py"], place)
+        return final_weights(place)
+
+    def _forked(self, spec: Any, place: Path) -> dict[str, Any]:
+        attempt = place / "runs" / "one" / "a1"
+        attempt.mkdir(parents=True)
+        (attempt / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+        (attempt / "attempt.json").write_text(json.dumps({"fence": 1}), encoding="utf-8")
+        pid = self.pool.fork({"run_dir": str(attempt), "output": str(attempt / "output.log")})
+        assert self.pool.wait_for(pid, 300) == 0, (attempt / "output.log").read_text()[-2000:]
+        return final_weights(place)
+
+
+def final_weights(place: Path) -> dict[str, Any]:
     import torch
 
-    newest = max((folder / "checkpoints").glob("step-*"))
+    newest = max((place / "runs").glob("*/checkpoints/step-*"))
     return dict(torch.load(newest / "checkpoint.ckpt", weights_only=True)["state_dict"])
 
 
-def execute(command: list[str], folder: Path) -> None:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-    }
+def execute(command: list[str], folder: Path, first_on_path: str = "") -> None:
+    path = [*filter(None, [first_on_path]), str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
-def ends_alike(spec: Any, texts: Any, folder: Path) -> bool:
-    """The three ways, each in a folder of its own."""
-    import torch
-
-    ends = []
-    for way in ("command", "script", "worker"):
-        place = folder / way
-        place.mkdir(parents=True)
-        if way == "command":
-            execute(["bash", "-c", texts.as_command(spec)], place)
-        elif way == "script":
-            (place / "run.py").write_text(texts.as_script(spec), encoding="utf-8")
-            execute([sys.executable, "run.py"], place)
-        else:
-            attempt = place / "runs" / "one" / "a1"
-            attempt.mkdir(parents=True)
-            (attempt / "spec.json").write_text(spec.to_json(), encoding="utf-8")
-            (attempt / "attempt.json").write_text(json.dumps({"fence": 1}), encoding="utf-8")
-            execute([sys.executable, "-m", "trainer_core.launch", str(attempt)], place)
-        (made,) = (place / "runs").iterdir()
-        ends.append(final_weights(made))
-    first, *others = ends
-    return all(set(first) == set(o) and all(torch.equal(first[k], o[k]) for k in first) for o in others)
-
-
 def main() -> int:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else HASHES
     with tempfile.TemporaryDirectory() as name:
         os.environ |= {
             "STUDIO_DATA_DIR": name,
@@ -116,18 +153,20 @@ def main() -> int:
         call_command("migrate", verbosity=0)
         sync_builtins()
         forms, began = Forms(), time.process_time()
-        hashes = {check_round_trips(forms, forms.draw(number)).hash for number in range(HASHES)}
+        hashes = {check_round_trips(forms, forms.draw(number)).hash for number in range(count)}
         took = time.process_time() - began
         print(
-            f"{HASHES} choices, {len(hashes)} different runs: the same hash by every way ({took:.0f} s CPU)", flush=True
+            f"{count} choices, {len(hashes)} different runs: the same hash by every way ({took:.0f} s CPU)", flush=True
         )
         model = ModelVersion.objects.get(model__project=None, ref="TabularMLP")
         small = Forms(model, DatasetVersion.objects.get(dataset__project=None, ref="Wine"))
-        alike = 0
-        for number in range(WEIGHTS):
-            spec = check_round_trips(small, small_choices(random.Random(number)))
-            alike += ends_alike(spec, texts, Path(name) / f"weights-{number}")
-            print(f"{alike} of {number + 1} with the same weights from shell, script and worker", flush=True)
+        ways, alike = Ways(Path(name) / "weights"), 0
+        try:
+            for number in range(WEIGHTS):
+                alike += ways.end_alike(check_round_trips(small, small_choices(random.Random(number))), texts)
+        finally:
+            ways.pool.close()
+        print(f"{alike} of {WEIGHTS} end with the same weights from shell, script and worker", flush=True)
     return int(alike < WEIGHTS)
 
 
