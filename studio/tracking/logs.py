@@ -15,7 +15,10 @@ from studio.runs.models import Attempt
 from studio.tracking import publish
 from studio.tracking.models import LogChunk
 
-HEAD_BYTES, TAIL_BYTES = 1 << 20, 10 << 20
+HEAD_BYTES, TAIL_BYTES = 1 << 20, 128 << 20  # about a tenth of it compressed
+
+
+CONTEXT_BYTES, AROUND_BYTES = 4000, 64_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ def read_log(run_pk: int, fence: int | None = None, offset: int | None = None, l
     parts: list[bytes] = []
     at = start
     chunks = LogChunk.objects.filter(run_id=run_pk, fence=fence, offset__lt=start + limit).order_by("offset")
+    # Not all pieces from the first one on: the log may be long, and its end is what is looked at.
+    at_start = chunks.filter(offset__lte=start).order_by("-offset").values_list("offset", flat=True).first()
+    chunks = chunks.filter(offset__gte=at_start or 0)
     for chunk in chunks.iterator(chunk_size=16):
         if chunk.offset + chunk.size <= start:
             continue
@@ -79,6 +85,11 @@ def read_log(run_pk: int, fence: int | None = None, offset: int | None = None, l
         parts.append(raw[at - chunk.offset : start + limit - chunk.offset])
         at = min(chunk.offset + chunk.size, start + limit)
     return LogText(b"".join(parts).decode("utf-8", "replace"), start, at, size, fence)
+
+
+def read_around(run_pk: int, fence: int, offset: int) -> LogText:
+    """A piece with some lines before the one that begins at `offset`."""
+    return read_log(run_pk, fence, max(0, offset - CONTEXT_BYTES), AROUND_BYTES)
 
 
 def whole_log(run_pk: int, fence: int) -> Iterator[bytes]:

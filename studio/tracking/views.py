@@ -12,7 +12,9 @@ from studio.accounts.access import get_for
 from studio.accounts.models import User
 from studio.runs.models import Run
 from studio.tracking.drawing import shown
-from studio.tracking.logs import read_log, whole_log
+from studio.tracking.log_form import LogSearch
+from studio.tracking.log_search import LEVELS, search_log
+from studio.tracking.logs import read_around, read_log, whole_log
 from studio.tracking.results import results_of, why_none
 from studio.tracking.system import charts_of
 
@@ -48,8 +50,13 @@ def run_system_charts(request: HttpRequest, pk: int) -> JsonResponse:
 @require_GET
 def run_logs(request: HttpRequest, pk: int) -> HttpResponse:
     run = _run(request, pk)
-    context = _of_attempt(request, run)
-    return render(request, "tracking/logs.html", {**context, "tab": "logs", "log": read_log(run.pk, context["fence"])})
+    context = {**_of_attempt(request, run), "tab": "logs", "levels": LEVELS}
+    form = LogSearch(request.GET)
+    if form.is_valid() and (query := form.query()):
+        context |= {"query": query, "found": search_log(run.pk, context["fence"], query, form.cleaned_data["before"])}
+    at = form.cleaned_data.get("at")
+    log = read_log(run.pk, context["fence"]) if at is None else read_around(run.pk, context["fence"], at)
+    return render(request, "tracking/logs.html", {**context, "form": form, "at": at, "log": log})
 
 
 def _of_attempt(request: HttpRequest, run: Run) -> dict[str, Any]:

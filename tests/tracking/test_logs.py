@@ -1,12 +1,20 @@
 """Logs come back whole, in order, from any place; what is cut says so."""
 
+import html
+import re
+
 import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from studio.runs.errors import StaleState
 from studio.runs.models import Run, State
-from studio.tracking import logs
+from studio.tracking import log_search, logs
+from studio.tracking.log_search import Query, search_log
 from studio.tracking.logs import append_log, read_log, whole_log
-from tests.factories import make_attempt, make_run
+from tests.factories import make_attempt, make_member, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -63,3 +71,88 @@ def test_the_middle_of_a_very_long_log_is_left_out_and_says_so(run_pk: int, monk
     assert text.startswith(f"{0:019d}")
     assert text.rstrip().endswith(f"{49:019d}")
     assert "bytes are not kept" in text
+
+
+LINES = [
+    b"epoch 1 loss 0.5\n", b"\x1b[31mERROR\x1b[0m: disk\n", b"[rank3]: W 10 slow\n", b"10%\r20%\r100% done\n", b"\n",
+    b"UserWarning: careful\n", "Потеря 0.1 é\n".encode(), b"[rank30]: ValueError: no\n", b"a < b & c\n",
+]  # fmt: skip
+
+
+def fill(run_pk: int, data: bytes, cuts: list[int]) -> None:
+    ends = [*sorted({c % (len(data) + 1) for c in cuts} - {0, len(data)}), len(data)]
+    at = 0
+    for end in ends:
+        append_log(run_pk, 1, at, data[at:end])
+        at = end
+
+
+def found_in(run_pk: int, query: Query) -> list[tuple[int, str]]:
+    """All of them, asking again for what is older."""
+    lines, before = [], None
+    while True:
+        found = search_log(run_pk, 1, query, before)
+        lines += [(line.offset, line.text) for line in found.lines]
+        if found.before is None:
+            return lines
+        assert before is None or found.before < before
+        before = found.before
+
+
+@pytest.mark.parametrize("most", [200, 3, 1])
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        (Query("LOSS"), ["epoch 1 loss 0.5"]),
+        (Query("error: d"), ["ERROR: disk"]),
+        (Query("20%"), []),
+        (Query("100%"), ["100% done"]),
+        (Query("Потеря 0.1 é"), ["Потеря 0.1 é"]),
+        (Query(level="error"), ["ERROR: disk", "[rank30]: ValueError: no"]),
+        (Query(level="warning"), ["ERROR: disk", "UserWarning: careful", "[rank30]: ValueError: no"]),
+        (Query(rank=3), ["[rank3]: W 10 slow"]),
+        (Query("no", "error", 30), ["[rank30]: ValueError: no"]),
+    ],
+)
+def test_lines_are_found_wherever_pieces_are_cut(
+    run_pk: int, monkeypatch: pytest.MonkeyPatch, query: Query, wanted: list[str], most: int
+) -> None:
+    monkeypatch.setattr(log_search, "MOST_FOUND", most)
+    monkeypatch.setattr(log_search, "MOST_SCANNED_BYTES", 150)
+    data = b"".join(LINES * 5)
+    fill(run_pk, data, [7 * i for i in range(1, 60)] + [data.find(b"Error") + 2, data.find(b"disk")])
+    found = found_in(run_pk, query)
+    assert [text for _, text in found] == (wanted * 5)[::-1]
+    for offset, text in found:
+        assert offset == 0 or data[offset - 1 : offset] == b"\n"
+        assert text[-4:].encode() in data[offset:].split(b"\n")[0]
+
+
+def test_the_page_finds_lines_and_shows_the_log_around_one(run_pk: int, client: Client) -> None:
+    run = Run.objects.get(pk=run_pk)
+    user = make_user()
+    make_member(run.project.team, user)
+    client.force_login(user)
+    data = b"".join(b"line %d <b>\n" % i for i in range(60_000))
+    fill(run_pk, data, list(range(50_000, len(data), 50_000)))
+    page = client.get(reverse("run-logs", args=[run_pk]), {"q": "LINE 123 <b>", "attempt": "1"}).content.decode()
+    assert "1 line, the newest first" in page
+    (place,) = re.findall(r'href="\?([^"]*at=\d+)">line 123 &lt;b&gt;</a>', page)
+    around = client.get(reverse("run-logs", args=[run_pk]) + "?" + html.unescape(place)).content.decode()
+    shown = around[around.index("data-log-text>") :]
+    assert "line 123 &lt;b&gt;" in shown
+    assert "line 59999" not in shown
+    assert "line 59999" in page
+    wrong = client.get(reverse("run-logs", args=[run_pk]), {"rank": "-1"})
+    assert wrong.status_code == 200
+    assert "rank: Ensure this value is greater than or equal to 0." in wrong.content.decode()
+
+
+def test_the_end_of_a_long_log_costs_only_its_own_pieces(run_pk: int) -> None:
+    fill(run_pk, b"0123456789\n" * 10_000, list(range(1000, 110_000, 1000)))
+    with CaptureQueriesContext(connection) as queries:
+        assert read_log(run_pk, 1, limit=2000).text.endswith("0123456789\n")
+    assert len(queries) <= 3
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM (" + queries[-1]["sql"] + ") AS pieces")
+        assert cursor.fetchone()[0] <= 4

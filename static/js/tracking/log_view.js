@@ -1,5 +1,5 @@
 // @ts-check
-// <log-view>: the output of a run; follows it live, fills gaps over HTTP, finds text, keeps the page small.
+// <log-view>: the output of a run; follows it live, fills gaps over HTTP, marks what was searched for, keeps the page small.
 import { subscribe } from "../live.js";
 import { overwrite, parseAnsi } from "./ansi.js";
 
@@ -14,12 +14,12 @@ class LogView extends HTMLElement {
     const first = this.text.textContent ?? "";
     this.text.textContent = "";
     this.show(first);
-    this.querySelector("[data-log-search]")?.addEventListener("input", (event) => this.find(/** @type {HTMLInputElement} */ (event.target).value));
     this.text.addEventListener("scroll", () => {
       const { scrollTop, scrollHeight, clientHeight } = this.text;
       if (this.follow && scrollHeight - scrollTop - clientHeight > 40) this.follow.checked = false;
     });
     this.follow?.addEventListener("change", () => this.toEnd());
+    if (this.dataset.at) return this.find(this.dataset.words ?? ""); // a place in the past: nothing follows it
     if (!this.dataset.settled) this.unsubscribe = subscribe(`run:${this.dataset.run}`, Number.MAX_SAFE_INTEGER, (m) => this.receive(m));
     this.toEnd();
   }
@@ -82,25 +82,34 @@ class LogView extends HTMLElement {
     if (this.follow?.checked && this.text) this.text.scrollTop = this.text.scrollHeight;
   }
 
-  /** @param {string} wanted */
+  /** Mark the words, and show the first of them that follow the place. @param {string} wanted */
   find(wanted) {
+    const before = Number(this.dataset.at) - Number(this.dataset.offset);
+    const found = wanted && this.text ? this.ranges(wanted.toLowerCase()) : [];
+    if (found.length) CSS.highlights?.set("log-found", new Highlight(...found.map((f) => f.range)));
+    const bytes = new TextEncoder();
     const all = this.text?.textContent ?? "";
-    if (!this.text) return;
-    if (!wanted) {
-      this.text.textContent = "";
-      return this.show(all);
-    }
-    const parts = all.split(wanted);
-    this.text.replaceChildren();
-    parts.forEach((part, i) => {
-      this.text?.append(part);
-      if (i < parts.length - 1) {
-        const mark = document.createElement("mark");
-        mark.textContent = wanted;
-        this.text?.append(mark);
+    const place = found.find((f) => bytes.encode(all.slice(0, f.at)).length >= before - 200) ?? found[0];
+    const box = place?.range.getBoundingClientRect();
+    if (box && this.text) this.text.scrollTop += box.top - this.text.getBoundingClientRect().top - this.text.clientHeight / 3;
+  }
+
+  /** @param {string} wanted in small letters */
+  ranges(wanted) {
+    const found = [];
+    const walker = document.createTreeWalker(/** @type {HTMLElement} */ (this.text), NodeFilter.SHOW_TEXT);
+    let at = 0;
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const text = (node.textContent ?? "").toLowerCase();
+      for (let i = text.indexOf(wanted); i >= 0; i = text.indexOf(wanted, i + wanted.length)) {
+        const range = document.createRange();
+        range.setStart(node, i);
+        range.setEnd(node, i + wanted.length);
+        found.push({ range, at: at + i });
       }
-    });
-    this.text.querySelector("mark")?.scrollIntoView({ block: "center" });
+      at += text.length;
+    }
+    return found;
   }
 }
 
