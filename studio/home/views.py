@@ -23,7 +23,7 @@ EXAMPLE_MODEL, EXAMPLE_DATASET = "ImageCNN", "Digits"  # classes of the zoo
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
-    runs = list(Run.objects.visible_to(user).for_list().order_by("-created_at", "-pk")[:MOST_RUNS])
+    runs = list(Run.objects.listed().visible_to(user).for_list().order_by("-created_at", "-pk")[:MOST_RUNS])
     projects = list(Project.objects.visible_to(user).active().select_related("team")[:MOST_PROJECTS])
     held = Run.objects.held().filter(worker=OuterRef("pk"))
     workers = online().annotate(is_busy=Exists(held))

@@ -9,7 +9,7 @@ from studio.accounts.models import Project, User
 from studio.runs.errors import RunError
 from studio.runs.models import TableView
 
-KEPT = ("q", "sort", "columns", "group", "base", "pin", "size")
+KEPT = ("q", "sort", "columns", "group", "base", "pin", "size", "charts")
 MOST = 100
 
 

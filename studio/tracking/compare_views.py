@@ -20,7 +20,7 @@ from studio.runs.models import Run, RunTag
 from studio.runs.table.fields import rises
 from studio.tracking.comparing import best_of, metrics_of, objective_of, points_of
 
-MOST_RUNS, MOST_IN_TABLE = 50, 30
+MOST_RUNS, MOST_IN_TABLE = 50, 12
 WINNER = "winner"
 
 
@@ -68,6 +68,7 @@ def run_compare(request: HttpRequest, pk: int) -> HttpResponse:
         "rises": up,
         "variants": variants,
         "metric_rows": [(name, [variant.spreads[name] for variant in variants]) for name in shown],
+        "more_metrics": max(0, len(names) - len(shown)),
         "verdict": verdict(variants, metric, rises=up) if metric else None,
         "best": best,
         "winners": set(RunTag.objects.filter(run__in=runs, name=WINNER).values_list("run_id", flat=True)),

@@ -13,6 +13,7 @@ from studio.runs.table.fields import rises
 from studio.tracking.models import SystemSample
 
 MOST_METRICS, MOST_CHOICES = 60, 40
+LAYERS = ("config", "data", "seed", "hardware")  # those whose values are axes
 COST = {"time": "time, s", "memory": "memory, MiB", "gpu_memory": "GPU memory, MiB"}
 
 
@@ -62,7 +63,8 @@ def points_of(runs: Sequence[Run], rows: Sequence[Row], metric: str, up: bool) -
 
     The axes are the choices in which the runs differ, cost, then metrics by their best values; the objective is the last.
     """
-    varied = [row for row in rows if row.differs and row.layer in ("config", "data", "seed", "hardware")][:MOST_CHOICES]
+    varied = [row for row in rows if row.differs and row.layer in LAYERS and not row.name.startswith("sha256")]
+    varied = varied[:MOST_CHOICES]
     metrics = [name for name in metrics_of(runs) if name != metric]
     axes = [{"key": f"{row.layer}.{row.name}", "title": row.name, "kind": "choice"} for row in varied]
     memory = peaks(runs)

@@ -69,7 +69,7 @@ export class RunsTable extends HTMLElement {
     const count = boxes.filter((box) => box?.checked).length;
     const scope = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-scope]"));
     const words = document.querySelector("[data-chosen-count]");
-    const total = document.querySelector("[data-count]")?.getAttribute("data-count") ?? "";
+    const total = (document.querySelector("[data-count]")?.getAttribute("data-count") ?? "").replace(/\B(?=(\d{3})+$)/g, "\u202f");
     if (words) words.textContent = scope?.checked ? `All ${total} chosen` : count ? `${count} of ${total} chosen` : "Tick runs, or:";
     const compare = document.querySelector("[data-compare]");
     const icon = compare?.querySelector("svg");
@@ -79,6 +79,7 @@ export class RunsTable extends HTMLElement {
       all.checked = count > 0 && count === boxes.length;
       all.indeterminate = count > 0 && count < boxes.length;
     }
+    this.dispatchEvent(new CustomEvent("chosen", { bubbles: true }));
   }
 
   /** @param {KeyboardEvent} event */

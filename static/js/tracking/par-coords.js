@@ -7,7 +7,7 @@ import { dataOf, svg } from "./svg.js";
 const HEIGHT = 300;
 const TOP = 44;
 const BOTTOM = 16;
-const SIDE = 60;
+const SIDE = 90;
 const LEAST_GAP = 110;
 
 export class ParCoords extends HTMLElement {

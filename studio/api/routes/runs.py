@@ -27,9 +27,9 @@ NOT_PASSED_ON = {"project", "model_version", "dataset_version", "parent", "start
 def list_runs(
     request: HttpRequest, filters: Query[RunFilters], limit: Limit = 50, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """Runs of all projects that one sees, the newest first."""
+    """Runs of all projects that one sees, the newest first; not those in the trash."""
     user = user_of(request)
-    runs = Run.objects.visible_to(user).for_list()
+    runs = Run.objects.listed().visible_to(user).for_list()
     if filters.project is not None:
         runs = runs.filter(project=get_for(user, Project.objects, filters.project))
     wanted = {

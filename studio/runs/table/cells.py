@@ -146,6 +146,8 @@ class Values:
         if column.kind == "config":
             found = (self.config[run.pk, i] for i in column.ids if (run.pk, i) in self.config)
             cell.text, cell.number = next(found, ("–", None))
+            if cell.number is not None and cell.text not in ("yes", "no"):
+                cell.text = number_text(cell.number)
         elif column.kind == "metric":
             self._number(cell, run, column.name, column.stat)
         elif column.name == "best":

@@ -16,6 +16,8 @@ from studio.runs.table.language import quoted
 from studio.runs.table.select import Table
 
 MOST_GROUPS = 200
+Key = tuple[Any, ...]  # what the runs of a group share
+Members = dict[Key, list[tuple[float | None, ...]]]
 FACTS = {
     "state": "state", "model": "model_version__model__name", "dataset": "dataset_version__dataset__name",
     "by": "created_by__username",
@@ -65,12 +67,11 @@ def groups_of(table: Table, runs: RunQuerySet, columns: Sequence[Field]) -> tupl
     for k, column in enumerate(columns):
         runs = _joined(runs, f"value{k}", column)
         names.append(f"value{k}__{column.stat or 'num'}")
-    members: dict[tuple[Any, ...], list[tuple[float | None, ...]]] = {}
+    members: Members = {}
     for row in runs.order_by().values_list(*names):
         members.setdefault(row[: len(table.groups)], []).append(row[len(table.groups) :])
-    found = [_group(table, key, rows) for key, rows in members.items()]
-    found.sort(key=_order(table, columns))
-    return found[:MOST_GROUPS], len(found) > MOST_GROUPS
+    keys = sorted(members, key=_order(table, columns, members))
+    return [_group(table, key, members[key]) for key in keys[:MOST_GROUPS]], len(keys) > MOST_GROUPS
 
 
 def spread(values: Sequence[float | None]) -> Spread:
@@ -94,15 +95,16 @@ def _joined(runs: RunQuerySet, alias: str, column: Field) -> RunQuerySet:
     return runs.annotate(**{alias: FilteredRelation(relation, condition=condition)})
 
 
-def _order(table: Table, columns: Sequence[Field]) -> Callable[[Group], Any]:
+def _order(table: Table, columns: Sequence[Field], members: Members) -> Callable[[Key], Any]:
     for sort in table.sorts[:1]:
         if sort.field in columns:
             k, sign = columns.index(sort.field), -1 if sort.falls else 1
-            return lambda group: (group.spreads[k].mean is None, sign * (group.spreads[k].mean or 0.0), group.values)
-    return lambda group: (-group.n, group.values)
+            means = {key: spread([row[k] for row in rows]).mean for key, rows in members.items()}
+            return lambda key: (means[key] is None, sign * (means[key] or 0.0), [str(value) for value in key])
+    return lambda key: (-len(members[key]), [str(value) for value in key])
 
 
-def _group(table: Table, key: tuple[Any, ...], rows: Sequence[tuple[float | None, ...]]) -> Group:
+def _group(table: Table, key: Key, rows: Sequence[tuple[float | None, ...]]) -> Group:
     texts, clauses = [], []
     for value, one in zip(key, table.groups, strict=True):
         texts.append("–" if value in (None, "") else number_text(value) if one.kind == "metric" else str(value))

@@ -36,13 +36,12 @@ def runs_bulk(request: HttpRequest, pk: int) -> HttpResponse:
     Orders to all, and those that are hard to take back, are confirmed on a page that says how many runs they are for;
     when that number has changed by then, nothing happens and the page is shown again.
     """
-    comparing = request.POST.get("action") == "compare"
+    back, text = request.POST.get("back", ""), request.POST.get("text", "")[:500]
+    action = request.POST.get("action", "")
+    if action == "enter":  # the key, in the field of the tag or on a tick
+        action = "tag" if text.strip() else "compare"
+    comparing = action == "compare"
     found = project_of(request, pk, Role.VIEWER if comparing else Role.EDITOR)
-    back, action, text = (
-        request.POST.get("back", ""),
-        request.POST.get("action", ""),
-        request.POST.get("text", "")[:500],
-    )
     table = table_of(found, cast(User, request.user), QueryDict(back[:6000]))
     for_all = request.POST.get("scope") == "all"
     pks = _chosen(request, found, table, for_all)

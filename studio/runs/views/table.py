@@ -44,6 +44,7 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
         "filter": marked(table),
         "heads": heads_of(table),
         "views": saved.views_for(found, user),
+        "charts": bool(request.GET.get("charts")),
         "back_query": urlencode({"back": request.GET.urlencode()}),
         "kept": saved.cleaned(request.GET.urlencode()),
         "may_edit": can(request.user, found, Role.EDITOR) and found.archived_at is None,

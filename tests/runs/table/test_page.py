@@ -162,6 +162,14 @@ def test_orders_to_ticked_runs(people: People, editor: Client) -> None:
     assert "There is no action" in order(people, editor, action="explode", run=[runs[0].pk])
 
 
+def test_the_enter_key_tags_or_compares_and_does_nothing_else(people: People, editor: Client) -> None:
+    runs = filled(people)
+    form = page(people, editor).split('<form id="bulk"', 1)[1]
+    assert form.index('value="enter"') < form.index("</form>"), "the first button of a form is what Enter presses"
+    assert "2 runs tagged x" in order(people, editor, action="enter", text="x", run=[r.pk for r in runs[:2]])
+    assert "Compare 2 runs" in order(people, editor, action="enter", run=[r.pk for r in runs[:2]])
+
+
 def test_an_order_to_all_says_for_how_many_before_it_happens(people: People, editor: Client) -> None:
     filled(people, 4)
     data = {"action": "trash", "scope": "all", "back": "q=lr<0.35"}
@@ -177,6 +185,15 @@ def test_an_order_to_all_says_for_how_many_before_it_happens(people: People, edi
     assert "4 runs taken out of the trash" in order(
         people, editor, action="restore", scope="all", back="q=is:trashed", expect="4"
     )
+
+
+def test_what_is_in_the_trash_is_in_no_other_list_and_says_so(people: People, editor: Client) -> None:
+    kept, gone = filled(people, 1, name="kept")[0], filled(people, 1, name="thrown away")[0]
+    order(people, editor, action="trash", run=[gone.pk], expect="1")
+    home = editor.get(reverse("home")).content.decode()
+    assert kept.name in home
+    assert gone.name not in home
+    assert "is in the trash" in editor.get(reverse("run", args=[gone.pk])).content.decode()
 
 
 def test_only_ended_runs_go_to_the_trash_and_only_open_ones_are_cancelled(people: People, editor: Client) -> None:
