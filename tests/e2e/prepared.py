@@ -1,7 +1,7 @@
 """Finished runs with points, written into a studio without training: `STUDIO_DATA_DIR=… python -m tests.e2e.prepared KIND…`.
 
 Prints the keys of the runs as JSON, by kind. `rich` has everything that charts point out; `names` has 10,000 metrics; `long`
-is 5 runs of 20 metrics of 200,000 points.
+is 5 runs of 20 metrics of 200,000 points; `table` is a project and its six runs.
 """
 
 from __future__ import annotations
@@ -130,6 +130,42 @@ def long() -> list[int]:
     return found
 
 
+def table() -> list[int]:
+    """Six runs of a project of their own, which differ in their learning rate; the last has other data and is bad.
+
+    The first number is the key of the project.
+    """
+    import numpy as np
+
+    from studio.accounts.models import Project
+    from studio.runs import columns
+    from studio.runs.models import Run, State
+    from tests import factories
+
+    first = Project.objects.order_by("pk").first()
+    project = factories.make_project(f"Table {token_hex(4)}", team=first.team if first else None)
+    model = factories.make_model_version(factories.make_model("CNN", project=project))
+    data = factories.make_dataset_version(factories.make_dataset("Photos", project=project))
+    others = factories.make_dataset_version(data.dataset)
+    found = []
+    for i in range(6):
+        is_bad = i == 5
+        versions = {"model_version": model, "dataset_version": others if is_bad else data}
+        run = factories.make_run(
+            project, state=State.RUNNING, fence=1, name=f"run {'bad' if is_bad else i}", **versions
+        )
+        run.spec["model"]["args"]["lr"] = 10.0 ** (-1 - i)
+        run.spec["extras"] = {"monitor": "val_acc", "monitor_mode": "max"}
+        Run.objects.filter(pk=run.pk).update(spec=run.spec)
+        factories.make_attempt(run, fence=1)
+        noise = np.random.default_rng(i).normal(size=RICH_STEPS) * 0.01
+        rise = (0.5 if is_bad else 0.9) * (1 - np.exp(-np.arange(RICH_STEPS) / 60))
+        loss = (1.4 if is_bad else 1.0) - rise
+        found.append(write(run, ["val_acc", "val_loss"], np.stack([*axes(RICH_STEPS), rise + noise, loss - noise])))
+        columns.write_config(Run.objects.get(pk=run.pk))
+    return [project.pk, *found]
+
+
 def main() -> None:
     import django
 
@@ -137,7 +173,11 @@ def main() -> None:
     from studio.tracking import publish
 
     publish.metrics = lambda *args: None  # nobody watches
-    print(json.dumps({kind: {"rich": rich, "names": names, "long": long}[kind]() for kind in sys.argv[1:]}))
+    print(
+        json.dumps(
+            {kind: {"rich": rich, "names": names, "long": long, "table": table}[kind]() for kind in sys.argv[1:]}
+        )
+    )
 
 
 if __name__ == "__main__":

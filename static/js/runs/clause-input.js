@@ -60,7 +60,6 @@ export class ClauseInput extends HTMLElement {
    */
   show(found, part) {
     this.found = found.filter((one) => one.text !== part.text);
-    this.part = part;
     this.at = -1;
     this.list?.replaceChildren(
       ...this.found.map((one, i) => {
@@ -125,8 +124,9 @@ export class ClauseInput extends HTMLElement {
   /** @param {number} at */
   take(at) {
     const one = this.found?.[at];
-    if (!one || !this.input || !this.part) return;
-    const now = replaced(this.input.value, this.part, one.text, this.separator);
+    if (!one || !this.input) return;
+    const text = this.input.value; // it may have grown since the list was asked for
+    const now = replaced(text, partAt(text, this.input.selectionStart ?? text.length, this.separator), one.text, this.separator);
     this.input.value = now.text;
     this.input.setSelectionRange(now.at, now.at);
     this.close();
