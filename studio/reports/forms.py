@@ -1,4 +1,4 @@
-"""Forms of comments and reviews."""
+"""Forms of comments, reviews and links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from django import forms
 
 from studio.accounts.models import User
 from studio.reports.comments import LONGEST
-from studio.reports.models import Comment
+from studio.reports.models import Comment, ShareLink
+from studio.reports.sharing import DAYS, MOST_DAYS
 
 LARGEST_STEP = 2**63 - 1
 
@@ -61,3 +62,53 @@ class AskForm(forms.Form):
 class AnswerForm(forms.Form):
     verdict = forms.ChoiceField(choices=[("approve", "Approve"), ("changes", "Ask for changes")])
     words = words("What you say to it", rows=2, required=False)
+
+
+class ShareForm(forms.Form):
+    """What a link shows and for how long; a `kind` of target has only some of the parts."""
+
+    title = forms.CharField(
+        max_length=120, required=False, help_text="Stands above the page instead of the name that it has here."
+    )
+    days = forms.IntegerField(
+        label="Open for, in days", min_value=1, max_value=MOST_DAYS, initial=DAYS, help_text=f"1 to {MOST_DAYS}."
+    )
+    password = forms.CharField(
+        min_length=8,
+        max_length=128,
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="At least 8 characters. Who opens the link must know it; leave it empty for none.",
+    )
+    freeze = forms.ChoiceField(
+        label="What it shows",
+        choices=[
+            ("live", "What there is when somebody looks, live while a run goes on"),
+            ("frozen", "What there is now"),
+        ],
+        widget=forms.RadioSelect,
+        initial="live",
+    )
+    show_config = forms.BooleanField(
+        label="The choices that were made: model, data and training options", required=False
+    )
+    show_logs = forms.BooleanField(label="The end of the log", required=False)
+    show_files = forms.BooleanField(label="Checkpoints, to download", required=False)
+    show_author = forms.BooleanField(label="Your name", required=False)
+
+    LEFT_OUT = {"comparison": ("show_logs", "show_files"), "checkpoint": ("show_logs", "show_files", "freeze")}
+
+    def __init__(self, kind: str, data: Any = None) -> None:
+        super().__init__(data)
+        for name in self.LEFT_OUT.get(ShareLink.Kind(kind), ()):
+            del self.fields[name]
+
+    def parts(self) -> list[str]:
+        return [name for name, value in self.cleaned_data.items() if name.startswith("show_") and value]
+
+
+class PasswordForm(forms.Form):
+    password = forms.CharField(
+        max_length=128, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )

@@ -1,4 +1,4 @@
-"""What people say about runs: comments, and reviews that were asked for."""
+"""What people say about runs and whom they show them to: comments, reviews that were asked for, links."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from studio.accounts.models import User
-from studio.runs.models import Run
+from studio.accounts.models import Project, User
+from studio.runs.models import Checkpoint, Run
 
 
 class OfRunQuerySet(models.QuerySet[Any]):
@@ -78,3 +79,66 @@ class ReviewRequest(models.Model):
 
     def __str__(self) -> str:
         return f"review of run {self.run_id} by {self.reviewer}"
+
+
+class OfProjectQuerySet(models.QuerySet[Any]):
+    """Rows with a `project`: seen by the members of its team."""
+
+    def visible_to(self, user: User) -> OfProjectQuerySet:
+        return self.filter(project__team__memberships__user=user)
+
+
+class ShareLink(models.Model):
+    """An address at which anybody reads one thing of a project without an account; only the sha256 of it is kept.
+
+    A frozen link shows `snapshot`, which was made with it; a live one shows what there is now.
+    """
+
+    class Kind(models.TextChoices):
+        RUN = "run", "run"
+        COMPARISON = "comparison", "comparison"
+        CHECKPOINT = "checkpoint", "checkpoint"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="share_links")
+    kind = models.CharField(max_length=10, choices=Kind)
+    run = models.ForeignKey(Run, models.CASCADE, null=True, blank=True, related_name="+")
+    checkpoint = models.ForeignKey(Checkpoint, models.CASCADE, null=True, blank=True, related_name="+")
+    run_ids = models.JSONField(default=list, blank=True, help_text="the runs of a comparison, in their order")
+    title = models.CharField(max_length=120, blank=True, default="")
+    digest = models.CharField(max_length=64)
+    password = models.CharField(max_length=128, blank=True, default="", help_text="hashed; empty for none")
+    frozen = models.BooleanField(default=False)
+    snapshot = models.JSONField(null=True, blank=True)
+    show_config = models.BooleanField(default=False)
+    show_logs = models.BooleanField(default=False)
+    show_files = models.BooleanField(default=False)
+    show_author = models.BooleanField(default=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    views = models.PositiveIntegerField(default=0)
+    last_viewed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OfProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["digest"], name="share_link_digest_unique"),
+            models.CheckConstraint(
+                name="share_link_target",
+                condition=models.Q(kind="run", run__isnull=False, checkpoint__isnull=True)
+                | models.Q(kind="comparison", run__isnull=True, checkpoint__isnull=True)
+                | models.Q(kind="checkpoint", run__isnull=True, checkpoint__isnull=False),
+            ),
+        ]
+        indexes = [models.Index(fields=["project", "-created_at"], name="share_link_project_at")]
+
+    def __str__(self) -> str:
+        return f"link {self.pk} to a {self.kind}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.revoked_at is None and self.expires_at > timezone.now()

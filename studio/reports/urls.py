@@ -1,8 +1,8 @@
-"""Addresses of what people say about runs."""
+"""Addresses of what people say about runs, and of what they show to people without an account."""
 
 from django.urls import path
 
-from studio.reports.views import activity, discussion
+from studio.reports.views import activity, discussion, links, shared
 
 urlpatterns = [
     path("runs/<int:pk>/discussion/", discussion.run_discussion, name="run-discussion"),
@@ -14,4 +14,12 @@ urlpatterns = [
     path("reviews/<int:pk>/", discussion.review_answer, name="review-answer"),
     path("reviews/<int:pk>/withdraw/", discussion.review_withdraw, name="review-withdraw"),
     path("projects/<int:pk>/activity/", activity.project_activity, name="project-activity"),
+    path("projects/<int:pk>/links/", links.share_links, name="share-links"),
+    path("projects/<int:pk>/links/new/", links.share_create, name="share-create"),
+    path("links/<int:pk>/revoke/", links.share_revoke, name="share-revoke"),
+    path("s/<str:token>/", shared.shared, name="shared"),
+    path("s/<str:token>/live/", shared.shared_live, name="shared-live"),
+    path("s/<str:token>/series.json", shared.shared_series, name="shared-series"),
+    path("s/<str:token>/files/<int:pk>/", shared.shared_file, name="shared-file"),
+    path("s/<str:token>/password/", shared.shared_unlock, name="shared-unlock"),
 ]

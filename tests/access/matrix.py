@@ -29,7 +29,10 @@ SIGNED_OUT = {"GET": 302, "POST": 302, "PUT": 401, "PATCH": 401, "DELETE": 401}
 
 @dataclass(frozen=True)
 class Route:
-    """`expect` has a status for each of the five people. `data` makes the body; dicts go as a form, or as JSON."""
+    """`expect` has a status for each of the five people. `data` makes the body; dicts go as a form, or as JSON.
+
+    `guarded` is False for what changes nothing of anybody and so needs no CSRF token.
+    """
 
     name: str
     make: Maker
@@ -39,6 +42,7 @@ class Route:
     query: Callable[[People, dict[str, Any]], str] | None = None
     json: bool = False
     headers: dict[str, str] = field(default_factory=dict)
+    guarded: bool = True
 
     def __post_init__(self) -> None:
         assert self.method in METHODS

@@ -39,6 +39,7 @@ PLACES = {
     "project": r"project|run|run-(?!create).*",
     "model-list": r"model(-.*)?",
     "dataset-list": r"dataset(-.*)?",
+    "share-links": r"share-.*",
 }
 
 
