@@ -220,8 +220,9 @@ EXTERNAL_LEASE_S = 120.0  # of programs elsewhere, which answer over the network
 CANCEL_GRACE_S, CANCEL_LIMIT_S = 20.0, 60.0
 MAX_RESTARTS, RESTART_WAITS_S = 5, (0, 5, 15, 45, 120)
 
-# Hosts inside the own network that people's addresses (webhooks, data) may lead to.
+# Hosts inside the own network that people's addresses (webhooks, git repositories, data) may lead to.
 OUTBOUND_HOSTS = {host.strip().lower() for host in _env("OUTBOUND_HOSTS").split(",") if host.strip()}
+CA_FILE = _env("CA_FILE")  # certificates that those addresses are checked by, in the place of the system's
 
 
 def _email() -> dict[str, object]:
@@ -301,8 +302,6 @@ MAX_BODY_BYTES = 16 << 20
 UPLOAD_CHUNK_BYTES = 8 << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1500  # a field for each of the 1,000 columns that a table may have
-# Addresses that people type (git repositories, data by URL) lead to the public internet only, unless this is set.
-ALLOW_PRIVATE_ADDRESSES = _flag("ALLOW_PRIVATE_ADDRESSES")
 ALLOW_FILE_REPOSITORIES = False  # tests fetch from a repository beside them
 MAX_UPLOAD_BYTES = int(_env("MAX_UPLOAD_BYTES", str(10 << 30)))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from studio.core.netguard import AddressRefused, checked_url
+from studio.core.outbound import OutboundError, checked_url, public_addresses
 from studio.registry.errors import RegistryError
 from studio.registry.projects import MAX_TEXT_BYTES, is_kept
 
@@ -44,10 +44,7 @@ def checked_repository(url: str) -> str:
     url = url.strip()
     if settings.ALLOW_FILE_REPOSITORIES and url.startswith("file://"):
         return url
-    try:
-        checked_url(url)
-    except AddressRefused as error:
-        raise RegistryError(str(error), field="url") from error
+    _checked_address(url)
     return url
 
 
@@ -101,16 +98,23 @@ def _connection(url: str) -> list[str]:
     """Nothing but https to the address that was checked; with the test flag, a local repository."""
     if url.startswith("file://"):
         return ["-c", "protocol.allow=never", "-c", "protocol.file.allow=always"]
-    try:
-        host, port, address = checked_url(url)
-    except AddressRefused as error:
-        raise RegistryError(str(error), field="url") from error
+    host, port, address = _checked_address(url)
     pinned = f"[{address}]" if ":" in address else address
     return [
         *("-c", "protocol.allow=never", "-c", "protocol.https.allow=always"),
         *("-c", "http.followRedirects=false", "-c", f"http.curloptResolve={host}:{port}:{pinned}"),
         *("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=20"),
+        *(("-c", f"http.sslCAInfo={settings.CA_FILE}") if settings.CA_FILE else ()),
     ]
+
+
+def _checked_address(url: str) -> tuple[str, int, str]:
+    """(host, port, one address of it that was looked at)."""
+    try:
+        _, host, port, _ = checked_url(url, ("https",))
+        return host, port, public_addresses(host, port)[0]
+    except OutboundError as error:
+        raise RegistryError(str(error), field="url") from error
 
 
 def _git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:

@@ -15,6 +15,7 @@ from studio.core.outbound import OutboundError, checked_url, post, public_addres
 INSIDE = [
     "127.0.0.1", "localhost", "10.0.0.7", "172.16.3.4", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
     "::1", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "2002:7f00:1::", "224.0.0.1", "2130706433", "0x7f.1", "127.1",
+    "64:ff9b::a00:1", "::ffff:10.0.0.1", "0177.0.0.1",
 ]  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_what_does_not_answer_is_said(settings: Any) -> None:
 
 @pytest.mark.parametrize(
     "url", ["ftp://a.example", "file:///etc/passwd", "https://", "https://me:secret@a.example/", "x", "http://a:b/"]
-    + ["https://a.example/\r\nHost: b", "gopher://a.example"],
+    + ["https://a.example/\r\nHost: b", "gopher://a.example", "https://-o/", "https://a.example\\@b", "https://a.example/" + "x" * 2000],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(OutboundError):

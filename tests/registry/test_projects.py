@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from studio.registry.publish import (
 )
 from tests.access.people import People
 from tests.factories import make_model_version
+from tests.https import https_server
 from tests.registry.conftest import ControlQueue
 from tests.registry.files import HOSTILE, link, zipped
 
@@ -246,16 +248,16 @@ def test_an_address_that_may_not_be_reached_is_refused(url: str) -> None:
 
 def test_a_name_that_has_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Also if another one is public; and what was checked is what git connects to, whatever the name says later."""
-    from studio.core import netguard
+    from studio.core import outbound
     from studio.registry import git
 
     answers = [(2, 1, 6, "", ("93.184.216.34", 443)), (2, 1, 6, "", ("10.0.0.7", 443))]
-    monkeypatch.setattr(netguard.socket, "getaddrinfo", lambda *a, **k: answers)
+    monkeypatch.setattr(outbound.socket, "getaddrinfo", lambda *a, **k: answers)
     with pytest.raises(RegistryError, match=r"10\.0\.0\.7"):
         checked_repository("https://example.org/a.git")
     answers.pop()
     assert "http.curloptResolve=example.org:443:93.184.216.34" in git._connection("https://example.org/a.git")
-    settings.ALLOW_PRIVATE_ADDRESSES = True
+    settings.OUTBOUND_HOSTS = {"example.org"}
     answers.append((2, 1, 6, "", ("10.0.0.7", 443)))
     assert checked_repository("https://example.org/a.git")
 
@@ -291,3 +293,55 @@ def test_one_file_that_was_renamed_is_compared(people: People, control: ControlQ
         for code, name in (("x = 1\ny = 2\n", "a.py"), ("x = 1\ny = 3\n", "b.py"))
     ]
     assert [(f.name, f.added, f.removed) for f in file_differences(*made)] == [("b.py", 1, 1)]
+
+
+def test_a_commit_is_fetched_over_https_from_a_server_that_is_trusted(
+    repository: Path, settings: Any, tmp_path: Path
+) -> None:
+    """By git's own protocol of plain files, from a host of the own network that the settings allow."""
+    subprocess.run(["git", "clone", "-q", "--bare", repository, tmp_path / "served.git"], check=True)
+    backend = Path(subprocess.check_output(["git", "--exec-path"], text=True).strip()) / "git-http-backend"
+
+    class Serves(BaseHTTPRequestHandler):
+        def run(self, method: str) -> None:
+            path, _, query = self.path.partition("?")
+            size = int(self.headers.get("Content-Length") or 0)
+            environment = {
+                "GIT_PROJECT_ROOT": str(tmp_path),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "REQUEST_METHOD": method,
+                "CONTENT_TYPE": self.headers.get("Content-Type") or "",
+                "CONTENT_LENGTH": str(size),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding") or "",
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol") or "",
+            }
+            done = subprocess.run([backend], input=self.rfile.read(size), env=environment, capture_output=True)
+            head, _, body = done.stdout.partition(b"\r\n\r\n")
+            self.send_response(200)
+            for line in head.decode().splitlines():
+                self.send_header(*line.split(": ", 1))
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self.run("GET")
+
+        def do_POST(self) -> None:
+            self.run("POST")
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with https_server(tmp_path, Serves) as server:
+        url = f"{server.url}/served.git"
+        with pytest.raises(RegistryError, match="own network"):
+            fetch_commit(url, "v1")
+        settings.OUTBOUND_HOSTS = {"localhost"}
+        with pytest.raises(RegistryError, match="certificate"):
+            fetch_commit(url, "v1")
+        settings.CA_FILE = str(server.certificate)
+        found = fetch_commit(url, "v1")
+    assert set(found.files) >= {n.removeprefix("repo-3f2a/") for n in PROJECT} - {"weights.bin"}
