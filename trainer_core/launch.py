@@ -114,6 +114,7 @@ class Attempt:
             monitor=extras["monitor"],
             mode=extras["monitor_mode"],
             stop_on_nonfinite=extras["nonfinite"] == "stop",
+            spec=spec,
         )
         self.keeper = keeper
         tell = self._notice if self.logger is not None else None

@@ -17,3 +17,7 @@ def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> C
     if not token:
         raise ValueError("token: make one on your account page that may change things, or set STUDIO_TOKEN.")
     return Connection(url, token, timeout_s=timeout_s)
+
+
+def default_token() -> str:
+    return os.environ.get("STUDIO_TOKEN", "")

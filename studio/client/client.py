@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from studio.client.account import default_token
 from studio.client.connection import Connection
 from studio.client.datasets import Datasets
 from studio.client.models import Models
 from studio.client.projects import Projects
+from studio.client.registered import RegisteredModels
 from studio.client.runs import Runs
 
 
 class Client:
     """One studio, as the person whose token it is. Make a token on your account page.
 
-    `timeout_s` is how long one answer may take.
+    Without `token`, STUDIO_TOKEN is it. `timeout_s` is how long one answer may take.
     """
 
-    def __init__(self, url: str, token: str, *, timeout_s: float = 30.0) -> None:
-        self._connection = Connection(url, token, timeout_s=timeout_s)
+    def __init__(self, url: str, token: str = "", *, timeout_s: float = 30.0) -> None:
+        self._connection = Connection(url, token or default_token(), timeout_s=timeout_s)
         self.projects = Projects(self._connection)
         self.models = Models(self._connection)
         self.datasets = Datasets(self._connection)
         self.runs = Runs(self._connection)
+        self.registered = RegisteredModels(self._connection)
 
     def __repr__(self) -> str:
         return f"Client({self._connection.url.removesuffix('/api/v1')!r})"

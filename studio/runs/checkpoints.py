@@ -86,8 +86,8 @@ def resume_list(run_pk: int) -> dict[str, str]:
 
 
 def retire(run_pk: int, keep: int = KEEP_LAST) -> int:
-    """Remove old checkpoints but for the last `keep` whose files are there, the best, the pinned, and those that other
-    runs began with. Returns how many.
+    """Remove old checkpoints but for the last `keep` whose files are there, the best, the pinned, the promoted, and those
+    that other runs began with. Returns how many.
 
     The row goes first, then the folder's name, then its bytes: a crash between leaves at most a folder of no use. One
     that was pinned or became the best since it was looked at stays.
@@ -96,7 +96,8 @@ def retire(run_pk: int, keep: int = KEEP_LAST) -> int:
     usable = [c for c in rows if not c.superseded]
     # Files that somebody removed by hand are nothing to resume from: what is kept must not be them.
     old = [c for c in usable if path_of(c).is_file()][keep:]
-    spared = Checkpoint.objects.filter(run_id=run_pk, deleted_at__isnull=True, pinned=False, started_runs__isnull=True)
+    unasked = Checkpoint.objects.filter(run_id=run_pk, deleted_at__isnull=True, pinned=False, is_promoted=False)
+    spared = unasked.filter(started_runs__isnull=True)
     gone = [c for c in old if spared.filter(pk=c.pk, is_best=False).update(deleted_at=Now())]
     abandoned = (c for c in rows if c.superseded)
     gone += [c for c in abandoned if spared.filter(pk=c.pk).update(deleted_at=Now(), is_best=False)]

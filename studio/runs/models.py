@@ -14,6 +14,7 @@ from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.form_models import FieldRule as FieldRule
 from studio.runs.form_models import Preflight as Preflight
 from studio.runs.form_models import Preset as Preset
+from studio.runs.registered_models import RegisteredModel as RegisteredModel
 from studio.runs.worker_models import GpuClaim as GpuClaim
 from studio.runs.worker_models import Pool as Pool
 from studio.runs.worker_models import TeamLimit as TeamLimit
@@ -390,6 +391,7 @@ class Checkpoint(models.Model):
     score = models.FloatField(null=True, blank=True)
     is_best = models.BooleanField(default=False)
     pinned = models.BooleanField(default=False)
+    is_promoted = models.BooleanField(default=False, help_text="a version of a registered model")
     superseded = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())
     deleted_at = models.DateTimeField(null=True, blank=True)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from studio.runs.views import create, defaults, labels, orders, preflight, queue, runs, table, text, workers
+from studio.runs.views import create, defaults, labels, orders, preflight, queue, registered, runs, table, text, workers
 
 urlpatterns = [
     path("projects/<int:pk>/", table.project, name="project"),
@@ -33,6 +33,15 @@ urlpatterns = [
     path("runs/<int:pk>/seeds/", orders.run_seeds, name="run-seeds"),
     path("checkpoints/<int:pk>/download/", runs.checkpoint_download, name="checkpoint-download"),
     path("checkpoints/<int:pk>/pin/", runs.checkpoint_pin, name="checkpoint-pin"),
+    path("checkpoints/<int:pk>/promote/", registered.checkpoint_promote, name="checkpoint-promote"),
+    path("projects/<int:project_pk>/checkpoints/", registered.registered_list, name="registered-list"),
+    path("registered-models/<int:pk>/", registered.registered_model, name="registered-model"),
+    path("registered-models/<int:pk>/alias/", registered.alias_order, name="registered-alias-order"),
+    path("registered-models/<int:pk>/protect/", registered.alias_protect, name="registered-alias-protect"),
+    path("registered-versions/<int:pk>/", registered.registered_version, name="registered-version"),
+    path("registered-versions/<int:pk>/alias/", registered.alias_move, name="registered-alias-move"),
+    path("registered-versions/<int:pk>/delete/", registered.version_delete, name="registered-version-delete"),
+    path("alias-moves/<int:pk>/decide/", registered.alias_decide, name="registered-alias-decide"),
     path("queue/", queue.queue, name="queue"),
     path("queue/limits/", workers.queue_limits, name="queue-limits"),
     path("runs/<int:pk>/move/", queue.run_move, name="run-move"),

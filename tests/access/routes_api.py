@@ -7,6 +7,8 @@ from typing import Any
 
 from studio.accounts.models import Membership
 from studio.registry.uploads import begin_upload, receive_chunk
+from studio.runs import promote
+from studio.runs.registered_models import RegisteredVersion
 from tests import factories
 from tests.access import matrix
 from tests.access.matrix import Route, nothing, public
@@ -15,6 +17,7 @@ from tests.factories import write_checkpoint
 
 reads = functools.partial(matrix.reads, anonymous=401)
 signed_in = functools.partial(matrix.signed_in, anonymous=401)
+writes = functools.partial(matrix.edits, ok=200, json=True, anonymous=401)
 creates = functools.partial(matrix.edits, ok=201, json=True, anonymous=401)
 
 
@@ -93,6 +96,24 @@ def of_studio(name: str, make: matrix.Maker) -> Route:
     return matrix.administers_studio(name, make, anonymous=401, json=True, data=lambda people, kwargs: {})
 
 
+def a_registered_version(people: People, name: str = "digits") -> RegisteredVersion:
+    checkpoint = write_checkpoint(factories.make_run(people.project, state="succeeded"))
+    return promote.promote(checkpoint=checkpoint, user=people.owner, name=name, alias="candidate")
+
+
+def a_reference(people: People, kwargs: dict[str, Any]) -> str:
+    return f"project={people.project.pk}&reference={a_registered_version(people).model.name}"
+
+
+def an_alias(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"alias": "candidate"}
+
+
+def a_moved_alias(people: People) -> dict[str, Any]:
+    a_registered_version(people)
+    return {"pk": a_registered_version(people).model_id}
+
+
 CSV = b"a,b\n1,2\n"
 
 
@@ -152,6 +173,14 @@ ROUTES = [
     reads("api:read_log_text", a_run),
     reads("api:list_checkpoints", a_run),
     reads("api:download_checkpoint", a_checkpoint),
+    signed_in("api:list_registered_models"),
+    reads("api:list_registered_models", query=lambda people, kwargs: f"project={people.project.pk}"),
+    reads("api:list_registered_versions", lambda people: {"pk": a_registered_version(people).model_id}),
+    reads("api:find_registered_version", nothing, query=a_reference),
+    reads("api:read_registered_version", lambda people: {"pk": a_registered_version(people).pk}),
+    writes("api:promote_checkpoint", a_checkpoint, data=lambda people, kwargs: {"name": "digits"}),
+    writes("api:move_alias", lambda people: {"pk": a_registered_version(people).pk}, data=an_alias),
+    writes("api:roll_back_alias", a_moved_alias, data=an_alias),
     creates("api:create_external_run", data=of_project(key="a" * 32)),
     creates("api:create_attempt", an_external_run("draft"), data=lambda people, kwargs: {"spool": "b" * 32}),
     matrix.edits(

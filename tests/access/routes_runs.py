@@ -6,11 +6,20 @@ import secrets
 from typing import Any
 
 from studio.registry.models import DatasetVersion, ModelVersion
+from studio.runs import promote
 from studio.runs.checkpoints import path_of
 from studio.runs.models import FieldRule, Preflight, Preset, State, TableView
+from studio.runs.registered_models import RegisteredVersion
 from tests.access.matrix import Maker, administers, administers_studio, edits, in_project, reads, signed_in
 from tests.access.people import People
-from tests.factories import make_checkpoint, make_dataset_version, make_model_version, make_run, make_worker
+from tests.factories import (
+    make_checkpoint,
+    make_dataset_version,
+    make_model_version,
+    make_run,
+    make_worker,
+    write_checkpoint,
+)
 
 
 def a_project(people: People) -> dict[str, Any]:
@@ -71,6 +80,35 @@ def a_shared_view(people: People) -> dict[str, Any]:
     return {"pk": TableView.objects.create(project=people.project, name=name, query="q=cnn").pk}
 
 
+def a_written_checkpoint(people: People) -> dict[str, Any]:
+    return {"pk": write_checkpoint(make_run(people.project, state=State.SUCCEEDED)).pk}
+
+
+def _promoted(people: People, name: str = "digits") -> RegisteredVersion:
+    checkpoint = write_checkpoint(make_run(people.project, state=State.SUCCEEDED))
+    return promote.promote(checkpoint=checkpoint, user=people.owner, name=name, alias="candidate")
+
+
+def a_registered_version(people: People) -> dict[str, Any]:
+    return {"pk": _promoted(people).pk}
+
+
+def a_registered_model(people: People) -> dict[str, Any]:
+    return {"pk": _promoted(people).model_id}
+
+
+def a_waiting_move(people: People) -> dict[str, Any]:
+    model = _promoted(people, f"protected {secrets.token_hex(4)}").model
+    promote.protect(model=model, user=people.owner, alias="candidate", on=True)
+    checkpoint = write_checkpoint(make_run(people.project, state=State.SUCCEEDED))
+    version = promote.promote(checkpoint=checkpoint, user=None, name=model.name)
+    return {"pk": promote.move_alias(version=version, user=None, alias="candidate").pk}
+
+
+def candidate(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"alias": "candidate"}
+
+
 ROUTES = [
     reads("project", a_project),
     reads("run-complete", a_project),
@@ -104,6 +142,16 @@ ROUTES = [
     edits("run-seeds", a_run(State.SUCCEEDED)),
     reads("checkpoint-download", a_checkpoint),
     edits("checkpoint-pin", a_checkpoint),
+    edits("checkpoint-promote", a_written_checkpoint, method="GET", ok=200),
+    edits("checkpoint-promote", a_written_checkpoint, data=lambda people, kwargs: {"name": "digits"}),
+    reads("registered-list", in_project),
+    reads("registered-model", a_registered_model),
+    reads("registered-version", a_registered_version),
+    edits("registered-alias-order", a_registered_model, data=candidate),
+    administers("registered-alias-protect", a_registered_model, data=candidate),
+    edits("registered-alias-move", a_registered_version, data=candidate),
+    edits("registered-alias-decide", a_waiting_move),
+    edits("registered-version-delete", a_registered_version),
     edits("run-move", a_run(State.QUEUED), data=lambda people, kwargs: {"where": "first"}),
     edits("run-queueing", a_run(State.QUEUED), method="GET", ok=200),
     edits("run-queueing", a_run(State.QUEUED), data=lambda people, kwargs: {"priority": "3"}),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from trainer_core import saved
 from trainer_core.callbacks.checkpoint import Checkpoint
 from trainer_core.checkpoint import io, state
 from trainer_core.checkpoint.background import BackgroundWrite, host_copy
@@ -22,6 +23,7 @@ from trainer_core.loops.intervals import steps_in
 
 if TYPE_CHECKING:
     from trainer_core.module import LightningModule
+    from trainer_core.spec import RunSpec
     from trainer_core.trainer import Trainer
 
 
@@ -46,7 +48,9 @@ class RunCheckpoint(Checkpoint):
         monitor: str | None = None,
         mode: str = "min",
         stop_on_nonfinite: bool = True,
+        spec: RunSpec | None = None,
     ) -> None:
+        self.spec = spec
         self.folder, self.fence, self.every, self.logger = folder, fence, every, logger
         self.monitor, self.mode, self.stop_on_nonfinite = monitor, mode, stop_on_nonfinite
         self.best: float | None = None
@@ -91,6 +95,11 @@ class RunCheckpoint(Checkpoint):
         if state_dict.get("monitor") == self.monitor and (name is None or (self.folder / name).is_dir()):
             # A run that goes on from another one has no best checkpoint of its own yet.
             self.best, self.best_name = state_dict.get("best"), state_dict.get("best_name")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """So that the file alone is enough to make the model again."""
+        if self.spec is not None:
+            checkpoint[saved.KEY] = saved.about(self.spec, trainer.datamodule)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_at = self._newest_step = trainer.global_step

@@ -40,6 +40,7 @@ PLACES = {
     "model-list": r"model(-.*)?",
     "dataset-list": r"dataset(-.*)?",
     "share-links": r"share-.*",
+    "registered-list": r"(registered|checkpoint)-.*",
 }
 
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from studio.accounts.access import can, get_for
 from studio.accounts.models import Role, User
 from studio.core.download import stream_file
-from studio.runs import checkpoints, diff, starts, timeline
+from studio.runs import checkpoints, diff, promote, starts, timeline
 from studio.runs.models import Checkpoint, Run, State
 from studio.runs.register import online
 
@@ -68,8 +68,15 @@ def run_checkpoints(request: HttpRequest, pk: int) -> HttpResponse:
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     newest = checkpoints.newest(found)
     began = starts.begun_with(list(page), cast(User, request.user))
+    promoted = promote.versions_of(list(page))
     shown = [
-        {"row": row, "sha256": checkpoints.sha256_of(row), "is_last": row == newest, "started": began.get(row.pk, ())}
+        {
+            "row": row,
+            "sha256": checkpoints.sha256_of(row),
+            "is_last": row == newest,
+            "started": began.get(row.pk, ()),
+            "registered": promoted.get(row.pk, ()),
+        }
         for row in page
     ]
     gone = found.checkpoints.filter(deleted_at__isnull=False).count()

@@ -1,0 +1,158 @@
+"""Registered models: checkpoints under names, numbers and aliases."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.http import HttpRequest
+from ninja import Field, Router, Schema
+from pydantic import StringConstraints
+
+from studio.accounts.access import get_for
+from studio.accounts.models import Project, Role
+from studio.api.auth import user_of
+from studio.api.errors import ApiError
+from studio.api.pages import Cursor, Limit, Page, page_of
+from studio.api.schemas import Given, Note
+from studio.runs import promote
+from studio.runs.checkpoints import sha256_of
+from studio.runs.models import Checkpoint
+from studio.runs.registered_models import AliasMove, RegisteredModel, RegisteredVersion
+
+router = Router(tags=["registered models"])
+Why = Annotated[str, StringConstraints(max_length=500)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=80)]
+FULL = ("model__project", "checkpoint__run", "created_by")
+
+
+class AliasGiven(Given):
+    alias: Word
+    why: Why = ""
+
+
+class PromoteGiven(Given):
+    name: Word
+    alias: Annotated[str, StringConstraints(max_length=40)] = ""
+    note: Note = ""
+    why: Why = ""
+
+
+class AliasOut(Schema):
+    name: str
+    version: int = Field(alias="version.number")
+    is_protected: bool
+
+
+class RegisteredModelOut(Schema):
+    id: int
+    name: str
+    description: str
+    project: int = Field(alias="project_id")
+    aliases: list[AliasOut]
+    created_at: datetime
+
+    @staticmethod
+    def resolve_aliases(obj: RegisteredModel) -> list[Any]:
+        return list(obj.aliases.all())
+
+
+class RegisteredVersionOut(Schema):
+    id: int
+    model: int = Field(alias="model_id")
+    name: str = Field(alias="model.name")
+    number: int
+    aliases: list[str]
+    note: str
+    run: int = Field(alias="checkpoint.run_id")
+    checkpoint: int = Field(alias="checkpoint_id")
+    step: int = Field(alias="checkpoint.step")
+    metrics: dict[str, Any] = Field(alias="checkpoint.metrics")
+    size_bytes: int = Field(alias="checkpoint.size_bytes")
+    sha256: str
+    dataset_version: int | None = Field(alias="checkpoint.run.dataset_version_id")
+    created_by: str | None
+    created_at: datetime
+
+    @staticmethod
+    def resolve_aliases(obj: RegisteredVersion) -> list[str]:
+        return [alias.name for alias in obj.aliases.all()]
+
+    @staticmethod
+    def resolve_sha256(obj: RegisteredVersion) -> str:
+        return sha256_of(obj.checkpoint)
+
+    @staticmethod
+    def resolve_created_by(obj: RegisteredVersion) -> str | None:
+        return str(obj.created_by) if obj.created_by else None
+
+
+class MoveOut(Schema):
+    id: int
+    alias: str
+    version: int | None
+    stage: str = Field(description="waiting: the alias is protected, and somebody else has to approve.")
+
+    @staticmethod
+    def resolve_version(obj: AliasMove) -> int | None:
+        return obj.to.number if obj.to else None
+
+
+@router.get("/registered-models", response=Page[RegisteredModelOut])
+def list_registered_models(
+    request: HttpRequest, project: int | None = None, name: str | None = None, limit: Limit = 50, cursor: Cursor = None
+) -> dict[str, Any]:
+    user = user_of(request)
+    models = RegisteredModel.objects.visible_to(user).prefetch_related("aliases__version")
+    if project is not None:
+        models = models.filter(project=get_for(user, Project.objects, project))
+    if name is not None:
+        models = models.filter(name=name)
+    return page_of(models, limit, cursor)
+
+
+@router.get("/registered-models/{pk}/versions", response=Page[RegisteredVersionOut])
+def list_registered_versions(request: HttpRequest, pk: int, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
+    model = get_for(user_of(request), RegisteredModel.objects, pk)
+    versions = model.versions.living().select_related(*FULL).prefetch_related("aliases")
+    return page_of(versions, limit, cursor)
+
+
+@router.get("/registered-versions", response=RegisteredVersionOut)
+def find_registered_version(
+    request: HttpRequest, project: int, reference: Annotated[str, Field(max_length=160)]
+) -> RegisteredVersion:
+    """By `name@alias`, `name@v3`, or `name` for the newest. Its file is /checkpoints/{checkpoint}/download."""
+    found = promote.resolve(get_for(user_of(request), Project.objects, project), reference)
+    if found is None:
+        raise ApiError(404, "not_found", f"There is no version {reference!r} in this project.")
+    return found
+
+
+@router.get("/registered-versions/{pk}", response=RegisteredVersionOut)
+def read_registered_version(request: HttpRequest, pk: int) -> RegisteredVersion:
+    return get_for(user_of(request), RegisteredVersion.objects.select_related(*FULL), pk)
+
+
+@router.post("/checkpoints/{pk}/promote", response=RegisteredVersionOut)
+def promote_checkpoint(request: HttpRequest, pk: int, given: PromoteGiven) -> RegisteredVersion:
+    """A version of a registered model; sent again it gives the same one. It is exempt from retention from then on."""
+    user = user_of(request)
+    checkpoint = get_for(user, Checkpoint.objects.select_related("run__project"), pk, Role.EDITOR)
+    return promote.promote(checkpoint=checkpoint, user=user, **given.dict())
+
+
+@router.post("/registered-versions/{pk}/aliases", response=MoveOut)
+def move_alias(request: HttpRequest, pk: int, given: AliasGiven) -> AliasMove:
+    """From now on the alias names this version, unless it is protected: then `stage` is waiting."""
+    user = user_of(request)
+    version = get_for(user, RegisteredVersion.objects.select_related("model__project"), pk, Role.EDITOR)
+    return promote.move_alias(version=version, user=user, **given.dict())
+
+
+@router.post("/registered-models/{pk}/roll-back", response=MoveOut)
+def roll_back_alias(request: HttpRequest, pk: int, given: AliasGiven) -> AliasMove:
+    """The alias names the version again that it named before."""
+    user = user_of(request)
+    model = get_for(user, RegisteredModel.objects.select_related("project"), pk, Role.EDITOR)
+    return promote.roll_back(model=model, user=user, **given.dict())
