@@ -29,9 +29,12 @@ class LoginForm(forms.Form):
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = User
-        fields = ["first_name", "email", "theme"]
-        labels = {"first_name": "Shown name", "email": "E-mail", "theme": "Theme"}
-        help_texts = {"first_name": "What your team sees instead of your log-in name."}
+        fields = ["first_name", "email", "theme", "single_keys"]
+        labels = {"first_name": "Shown name", "email": "E-mail", "theme": "Theme", "single_keys": "Single keys"}
+        help_texts = {
+            "first_name": "What your team sees instead of your log-in name.",
+            "single_keys": "Keys such as J, / or ? do something on pages. Switch off where they get in the way, as with speech control; Ctrl-K stays.",
+        }
 
 
 class ThemeForm(forms.Form):

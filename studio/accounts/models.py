@@ -20,6 +20,7 @@ class User(AbstractUser):
         DARK = "dark"
 
     theme = models.CharField(max_length=8, choices=Theme, default=Theme.SYSTEM)
+    single_keys = models.BooleanField(default=True, help_text="whether keys without Ctrl do something on pages")
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import cast
 from urllib.parse import urlencode
 
 from django.db.models import Exists, OuterRef
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from studio.accounts.models import Project, Role, User
+from studio.home.search import MOST_LETTERS, Group, find
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.models import Run
 from studio.runs.register import online
@@ -36,6 +38,28 @@ def home(request: HttpRequest) -> HttpResponse:
         "example_url": example_url(start_in) if start_in and not runs else None,
     }
     return render(request, "home/home.html", context)
+
+
+@require_GET
+def search(request: HttpRequest) -> HttpResponse:
+    """What the palette finds, as a page: for who has no JavaScript, and to send to somebody."""
+    text, here, groups = _found(request)
+    context = {"text": text, "project": here, "groups": groups, "most_letters": MOST_LETTERS}
+    return render(request, "home/search.html", context)
+
+
+@require_GET
+def search_items(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"groups": [asdict(group) for group in _found(request)[2]]})
+
+
+def _found(request: HttpRequest) -> tuple[str, Project | None, list[Group]]:
+    """The words, the project of `?project=` if it is one of the user's, and what is found."""
+    user, number = cast(User, request.user), request.GET.get("project", "")
+    text = request.GET.get("q", "").strip()[:MOST_LETTERS]
+    known = number.isascii() and number.isdigit() and len(number) < 19
+    here = Project.objects.visible_to(user).filter(pk=number).first() if known else None
+    return text, here, find(user, text, here)
 
 
 def example_url(project: Project) -> str | None:

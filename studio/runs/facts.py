@@ -126,3 +126,12 @@ def key_metric(run: Run) -> Number | None:
     for name in sorted(summary):
         return Number(name, summary[name].get("last"), "last")
     return None
+
+
+def value_words(run: Run) -> str:
+    """The key metric's value with three digits for the title of a tab; empty while there is none. No query."""
+    number = key_metric(run)
+    value = number.value if number else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value or "")
+    return f"{value:.3g}".replace("-", "−")

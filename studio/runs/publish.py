@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from studio.core.redis import connection
 from studio.runs import breakdown
-from studio.runs.facts import progress_of
+from studio.runs.facts import progress_of, value_words
 from studio.runs.models import Run
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ def facts_of(run: Run) -> dict[str, Any]:
             "words": now.words,
             "fraction": now.fraction,
             "eta_s": now.eta_s,
+            "value": value_words(run),
             "breakdown": breakdown.shown(run),
         },
     }

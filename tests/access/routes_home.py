@@ -2,4 +2,4 @@
 
 from tests.access.matrix import public, signed_in
 
-ROUTES = [signed_in("home"), public("health")]
+ROUTES = [signed_in("home"), signed_in("search"), signed_in("search-items"), public("health")]

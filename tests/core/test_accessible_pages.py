@@ -25,7 +25,7 @@ NO_PAGES = {
     "health", "upload", "checkpoint-download", "run-system-charts", "run-series", "run-log-text", "run-metrics", "project-metrics", "run-media-items",
     "run-media-file", "series", "chart-layout",
     "run-complete", "runs-export", "project-sparks",
-    "notification-count", "shared-live", "shared-series", "shared-file",
+    "notification-count", "shared-live", "shared-series", "shared-file", "search-items",
 }  # fmt: skip
 VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 CONTROLS = {"input", "select", "textarea"}

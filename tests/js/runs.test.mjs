@@ -30,9 +30,11 @@ test("the last lines are what a terminal would show", () => {
 });
 
 test("the title of the tab tells how far the run is", () => {
-  assert.equal(tabTitle("#1 a", { state: "running", shown: { fraction: 0.624 } }), "62 % · #1 a");
-  assert.equal(tabTitle("62 % · #1 a", { state: "succeeded" }), "✓ · #1 a");
-  assert.equal(tabTitle("✓ · #1 a", { state: "queued" }), "#1 a");
+  assert.equal(tabTitle("#1 a", { state: "running", shown: { fraction: 0.624 } }), "62 %\u2002#1 a");
+  assert.equal(tabTitle("#1 a", { state: "running", shown: { fraction: 0.624, value: "0.917" } }), "62 % · 0.917\u2002#1 a");
+  assert.equal(tabTitle("62 % · 0.917\u2002#1 a", { state: "succeeded" }), "✓\u2002#1 a");
+  assert.equal(tabTitle("✓\u2002#1 a", { state: "queued" }), "#1 a");
+  assert.equal(tabTitle("#1 a · b", { state: "starting", shown: { value: "1" } }), "#1 a · b");
   assert.equal(percent(1), "100 %");
   assert.equal(left(null), "");
   assert.equal(left(75), "1 min 15 s left");

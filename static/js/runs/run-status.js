@@ -3,6 +3,7 @@
 // when the state changes, every part of the page that is marked `data-refresh` is fetched again from the same address.
 // While nothing comes, the header alone is asked for every few seconds: nothing old is shown as fresh.
 import { refreshTimes } from "../core/times.js";
+import { showTabIcon } from "../core/tab-icon.js";
 import { subscribe } from "../live.js";
 import { countdown, fill, fillBreakdown, freshness, isEnded, tabTitle } from "./shown.js";
 
@@ -15,10 +16,18 @@ export class RunStatus extends HTMLElement {
     this.fence = Number(this.dataset.fence ?? 0);
     this.heardAt = this.renderedAt = Date.now();
     this.asking = false;
+    const { fraction, value } = this.dataset;
+    this.tab({ state: this.state, shown: { fraction: fraction ? Number(fraction) : null, value } });
     this.ticking = setInterval(() => this.tick(), TICK_MS);
     this.end = subscribe(this.dataset.channel ?? "", Number.MAX_SAFE_INTEGER, (message) => {
       if (message.t === "s") this.take(message.d);
     });
+  }
+
+  /** @param {import("./shown.js").Facts} facts */
+  tab(facts) {
+    document.title = tabTitle(document.title, facts);
+    showTabIcon(facts.state, facts.shown?.fraction);
   }
 
   disconnectedCallback() {
@@ -83,7 +92,7 @@ export class RunStatus extends HTMLElement {
   /** @param {import("./shown.js").Facts} facts */
   take(facts) {
     this.heardAt = Date.now();
-    document.title = tabTitle(document.title, facts);
+    this.tab(facts);
     fill(this, facts);
     fillBreakdown(document.getElementById("run-breakdown"), facts);
     if (facts.state === this.state && (facts.fence ?? 0) === this.fence) return;

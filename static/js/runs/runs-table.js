@@ -1,7 +1,6 @@
 // @ts-check
 // <runs-table>: rows are walked, chosen and compared by keys; the bar below says how many are chosen.
-
-const TYPES_TEXT = "input:not([type=checkbox]), textarea, select, [contenteditable]";
+import { isPlain } from "../core/keys.js";
 
 export class RunsTable extends HTMLElement {
   connectedCallback() {
@@ -84,17 +83,10 @@ export class RunsTable extends HTMLElement {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (/** @type {HTMLElement} */ (event.target).closest?.(TYPES_TEXT)) return;
-    const act = { "/": () => this.filter(), j: () => this.go(1), k: () => this.go(-1), x: () => this.toggle(event.shiftKey), X: () => this.toggle(true), c: () => this.compare(), "?": () => this.sheet(), Enter: () => this.enter(event) }[event.key];
+    if (!isPlain(event)) return;
+    const act = { j: () => this.go(1), k: () => this.go(-1), x: () => this.toggle(event.shiftKey), X: () => this.toggle(true), c: () => this.compare(), r: () => this.again(), Enter: () => this.enter(event) }[event.key];
     if (!act) return;
     if (act() !== false) event.preventDefault();
-  }
-
-  filter() {
-    const input = /** @type {HTMLInputElement | null} */ (document.getElementById("q"));
-    input?.focus();
-    input?.select();
   }
 
   /** @param {number} step */
@@ -129,8 +121,15 @@ export class RunsTable extends HTMLElement {
     link.click();
   }
 
-  sheet() {
-    /** @type {HTMLDialogElement | null} */ (document.getElementById("key-sheet"))?.showModal();
+  /** To the order, not the order itself: no training starts by one key. */
+  again() {
+    const order = /** @type {HTMLElement | null} */ (document.querySelector("[data-rerun]"));
+    const row = this.rows[this.here];
+    if (!order) return false;
+    if (row && !this.querySelector("input[name=run]:checked")) this.tick(row, true);
+    this.count();
+    order.closest("details")?.setAttribute("open", "");
+    order.focus();
   }
 }
 

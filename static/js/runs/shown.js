@@ -4,10 +4,11 @@ import { duration } from "../core/times.js";
 
 /** @typedef {{name: string, seconds: number, share: number, start: number}} Part */
 /** @typedef {{parts: Part[], advice: string, logging?: string}} Breakdown */
-/** @typedef {{words?: string, fraction?: number | null, eta_s?: number | null, breakdown?: Breakdown | null}} Shown */
+/** @typedef {{words?: string, fraction?: number | null, eta_s?: number | null, value?: string, breakdown?: Breakdown | null}} Shown */
 /** @typedef {{state: string, reason?: string, fence?: number, shown?: Shown}} Facts */
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
+const MARKS = new Map([["succeeded", "✓"], ["failed", "✕"], ["cancelled", "■"]]);
 const HELD = new Set(["starting", "running", "pausing", "cancelling"]);
 
 const ASK_AFTER_MS = 6000; // of silence: a heartbeat comes every 5 s, news of progress more often
@@ -43,17 +44,16 @@ export const percent = (fraction) => `${Math.round(fraction * 100)} %`;
 export const left = (seconds) => (seconds == null ? "" : `${duration(seconds)} left`);
 
 /**
- * Title of the tab: how far it is, or how it ended, before the run's own title.
+ * Title of the tab: how far it is, or how it ended, and its most telling number, before the run's own title.
  * @param {string} title
  * @param {Facts} facts
  */
 export function tabTitle(title, facts) {
-  const bare = title.replace(/^(\d+ %|[✓✕■]) · /, "");
-  if (facts.state === "succeeded") return `✓ · ${bare}`;
-  if (facts.state === "failed") return `✕ · ${bare}`;
-  if (facts.state === "cancelled") return `■ · ${bare}`;
-  const fraction = facts.shown?.fraction;
-  return facts.state === "running" && fraction != null ? `${percent(fraction)} · ${bare}` : bare;
+  const bare = title.replace(/^(\d+ %|[✓✕■])( · [^\u2002]*)?\u2002/, "");
+  const mark = MARKS.get(facts.state);
+  const { fraction, value } = facts.shown ?? {};
+  const place = mark ?? (facts.state === "running" && fraction != null ? percent(fraction) : "");
+  return place ? `${[place, value].filter(Boolean).join(" · ")}\u2002${bare}` : bare;
 }
 
 /**

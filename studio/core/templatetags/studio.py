@@ -43,6 +43,20 @@ PLACES = {
     "registered-list": r"(registered|checkpoint)-.*",
 }
 
+# The letter that leads to a page after G.
+GO = {
+    "home": "h",
+    "project": "r",
+    "run-create": "n",
+    "project-activity": "a",
+    "queue": "q",
+    "model-list": "m",
+    "dataset-list": "d",
+    "report-list": "o",
+    "project-rules": "e",
+    "worker-list": "w",
+}
+
 
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
@@ -73,9 +87,10 @@ def nav_link(context: template.Context, name: str, symbol: str, label: str, pk: 
     here = str(match.url_name) if match is not None else ""
     current = re.fullmatch(PLACES.get(name, rf"{name}(-.*)?"), here)
     return format_html(
-        '<a class="nav-item{}" href="{}"{}>{}<span>{}</span></a>',
+        '<a class="nav-item{}" href="{}"{}{}>{}<span>{}</span></a>',
         " active" if current else "",
         url,
+        format_html(' data-go="{}"', GO[name]) if name in GO else "",
         mark_safe(' aria-current="page"') if current else "",
         icon(symbol),
         label,

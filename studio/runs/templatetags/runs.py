@@ -31,6 +31,7 @@ def run_header(context: Context, run: Run) -> dict[str, Any]:
     return {
         "run": run,
         "progress": facts.progress_of(run),
+        "value": facts.value_words(run),
         "duration_s": facts.duration_s(run),
         "silence": facts.silence_of(run),
         "starts_in_s": facts.starts_again_in_s(run),
