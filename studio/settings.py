@@ -222,6 +222,8 @@ MAX_RESTARTS, RESTART_WAITS_S = 5, (0, 5, 15, 45, 120)
 
 # Hosts inside the own network that people's addresses (webhooks, git repositories, data) may lead to.
 OUTBOUND_HOSTS = {host.strip().lower() for host in _env("OUTBOUND_HOSTS").split(",") if host.strip()}
+# Folders of the server whose files people may register as data, without a copy.
+DATA_ROOTS = [Path(folder.strip()) for folder in _env("DATA_ROOTS").split(",") if folder.strip()]
 CA_FILE = _env("CA_FILE")  # certificates that those addresses are checked by, in the place of the system's
 
 

@@ -39,5 +39,9 @@ class SIGTERMException(TrainerCoreError):
     """A SIGTERM reached the trainer; raised at the next batch boundary. The name is Lightning's."""
 
 
+class DataChangedError(TrainerCoreError):
+    """A file of the dataset is not what it was when it was registered."""
+
+
 class NonFiniteError(TrainerCoreError):
     """The loss or a gradient became NaN or infinite and the policy says stop."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from trainer_core.errors import CheckpointError, NonFiniteError, SIGTERMException
+from trainer_core.errors import CheckpointError, DataChangedError, NonFiniteError, SIGTERMException, SpecError
 from trainer_core.events import SpoolWriter
 from trainer_core.launching.explain import explain, shortened
 from trainer_core.spec import RunSpec
@@ -64,8 +64,21 @@ class Attempt:
         except NonFiniteError as error:
             return self._end("nan_stop", f"{error} Lower the learning rate or clip the gradients.")
         except BaseException as error:
-            outcome, reason = explain(error, self._user_files())
-            return self._end(outcome, reason, shortened(error, self._user_files()))
+            cause = self._cause(error)
+            outcome, reason = explain(cause, self._user_files())
+            return self._end(outcome, reason, shortened(cause, self._user_files()))
+
+    def _cause(self, error: BaseException) -> BaseException:
+        """The change of the data under the run, if there was one: it explains what the code could not read."""
+        from trainer_core.launching import build
+
+        try:
+            build.check_unchanged(RunSpec.read(self.run_dir / "spec.json").data)
+        except DataChangedError as changed:
+            return changed
+        except SpecError:
+            pass
+        return error
 
     def _on_sigterm(self, signum: int, frame: FrameType | None) -> None:
         """While the trainer runs: stop after this batch. Else: at once."""
@@ -79,9 +92,12 @@ class Attempt:
 
     def _execute(self, spec: RunSpec) -> None:
         self.prepare(spec)
+        from trainer_core.launching import build
+
         self._phase("starting")
         self.trainer.fit(self.model, datamodule=self.data, ckpt_path=self.resume_from(spec))
         self.tell_ready()
+        build.check_unchanged(spec.data)
         if getattr(self.data, "test_fraction", 0) and not self.trainer.received_sigterm:
             self._phase("testing")
             self.trainer.test(self.model, datamodule=self.data, verbose=False)

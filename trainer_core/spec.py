@@ -35,7 +35,8 @@ class ModelRef:
 class DataRef:
     """A LightningDataModule class and its arguments; `files` maps argument names to absolute paths.
 
-    `files` is left out of the hash (the same data may lie elsewhere on another machine): `sha256` stands for it.
+    `files` is left out of the hash (the same data may lie elsewhere on another machine): `sha256` stands for it. `marks`
+    says of files that others may write to what they were: `{"size_bytes", "mtime_ns", "sha256"}` by argument name.
     """
 
     source: Literal["zoo", "file", "project", "package"]
@@ -44,6 +45,7 @@ class DataRef:
     code: str = ""
     sha256: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,16 @@ class RunSpec:
         """sha256 over everything that decides the result, as 64 hex digits."""
         data = self.to_dict()
         del data["data"]["files"]
+        data["data"].pop("marks", None)
         if self.start is not None:
             data["start"] = {"mode": self.start.mode, "sha256": self.start.sha256}
         return hashlib.sha256(canonical_json(data).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `start` is left out where there is none."""
+        """JSON-ready; `start` and the data's `marks` are left out where there are none."""
         data = asdict(self)
+        if not self.data.marks:
+            del data["data"]["marks"]
         if self.start is None:
             del data["start"]
         return data

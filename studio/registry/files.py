@@ -16,6 +16,7 @@ from studio.core.download import safe_name
 from studio.registry.errors import RegistryError
 from studio.registry.models import Dataset, DatasetVersion, Upload, Version, VersionState
 from studio.registry.publish import entry_named
+from studio.registry.references import checked_address
 from studio.registry.uploads import UploadError, keep_bytes
 from studio.registry.versions import add_version
 
@@ -64,6 +65,8 @@ def create_dataset_from_file(
         if digest:
             same = Q(blobs__path=digest) | Q(sha256=digest)
             for known in dataset.versions.filter(same).exclude(state=VersionState.REJECTED):
+                if "server_file" in known.info:  # what was sent is kept, whatever becomes of that file
+                    continue
                 if known.info.get("wanted", {}) == wanted:
                     return known
     if upload is None:
@@ -80,6 +83,40 @@ def create_dataset_from_file(
             created_by=user,
         )
         record(user, "dataset.register", version, filename=upload.filename, size_bytes=upload.size_bytes)
+    return version
+
+
+def create_dataset_from_address(
+    *,
+    kind: str,
+    project: Project,
+    user: User,
+    name: str,
+    address: str,
+    wanted: dict[str, Any] | None = None,
+    note: str = "",
+) -> DatasetVersion:
+    """A version of what lies at an https address, or at a path of the server; see `references` and the above.
+
+    The same address gives the version that is there as long as a worker looks into it.
+    """
+    found, wanted = checked_address(address), wanted or {}
+    size_bytes = found.get("server_file", {}).get("size_bytes", 0)
+    with transaction.atomic():
+        dataset = entry_named(Dataset, project, user, name or found["filename"].rsplit(".", 1)[0], kind=kind)
+        for known in dataset.versions.filter(state=VersionState.INSPECTING):
+            if known.info.get("address") == address and known.info.get("wanted") == wanted:
+                return known
+        version: DatasetVersion = add_version(
+            dataset,
+            source=Version.Source.ZOO,
+            ref=KINDS[Dataset.Kind(kind)][0],
+            size_bytes=size_bytes,
+            note=note,
+            info={**found, "wanted": wanted, "address": address},
+            created_by=user,
+        )
+        record(user, "dataset.register", version, address=address)
     return version
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 
 from studio.core.option_fields import UNSET, option_field
 from studio.registry.arguments import argument_specs, arguments
@@ -140,10 +141,20 @@ class TableForm(NamedForm):
         strip=False,
         widget=_mono(6, "height,width,kind\n1.2,3.4,a\n2.3,4.5,b"),
     )
-    field_order = ["name", "file", "upload", "text", "note"]
+    address = forms.CharField(
+        label="Or its address",
+        required=False,
+        max_length=2000,
+        widget=forms.TextInput(attrs={"class": "font-monospace", "placeholder": "https://example.org/table.csv"}),
+    )
+    field_order = ["name", "file", "upload", "address", "text", "note"]
 
     def __init__(self, *args: Any, pasted: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        roots = ", ".join(map(str, settings.DATA_ROOTS))
+        self.fields["address"].help_text = "An https address that a worker fetches the file from, once" + (
+            f"; or the path of a file on the server, below {roots}, where it stays." if roots else "."
+        )
         if not pasted:  # images and arrays have no text
             del self.fields["text"]
 
@@ -153,6 +164,10 @@ class TableForm(NamedForm):
         file: Any = data.get("file")
         text: str = data.get("text") or ""
         data["source"], data["filename"] = {}, ""
+        if data.get("address"):
+            if data.get("upload") or file is not None or text.strip():
+                self.add_error("address", "Give a file, a text or an address, not two of them.")
+            return data
         if data.get("upload"):
             return data
         if file is not None:
@@ -160,7 +175,12 @@ class TableForm(NamedForm):
         elif text.strip():
             data["source"] = {"data": text.replace("\r\n", "\n").encode("utf-8", "replace")}
         elif not self.errors:
-            self.add_error("file", "Choose a file, or paste its text." if "text" in self.fields else "Choose a file.")
+            self.add_error(
+                "file",
+                "Choose a file, paste its text or give its address."
+                if "text" in self.fields
+                else "Choose a file, or give its address.",
+            )
         return data
 
     @property
@@ -180,7 +200,7 @@ class TextForm(TableForm):
         ],
         help_text="A labelled line is label, tab, text; or text, tab, label; or __label__name and the text.",
     )
-    field_order = ["name", "file", "upload", "text", "task", "note"]
+    field_order = ["name", "file", "upload", "address", "text", "task", "note"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

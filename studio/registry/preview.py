@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from studio.core import blobs
@@ -19,8 +20,10 @@ from studio.registry.arguments import fix_arguments
 from studio.registry.builtin import data_params
 from studio.registry.child import run_child
 from studio.registry.choices import choose, suggest
+from studio.registry.errors import RegistryError
 from studio.registry.inspect import inspect_code
 from studio.registry.models import Dataset, DatasetVersion, Upload, Version, VersionState
+from studio.registry.references import checked_path, fetch, mark_of
 from studio.registry.tables.inspection import inspect_csv
 from studio.registry.tables.reading import TableError
 from studio.registry.uploads import UploadError, adopt_upload, drop_upload
@@ -41,6 +44,7 @@ def inspect_dataset_version(version_id: int) -> None:
     if version.source != Version.Source.ZOO:
         inspect_code(version)
         return
+    path: Path | None = None
     try:
         path = _file_of(version)
         if version.dataset.kind == Dataset.Kind.TABLE and not _is_records(path, version.info.get("filename", "")):
@@ -51,14 +55,35 @@ def inspect_dataset_version(version_id: int) -> None:
         _refuse(version, error.text, line=error.line, hint=error.hint)
     except UploadError as error:
         _refuse(version, error.text)
+    finally:
+        if path is not None and _is_fetched(version, path):
+            path.unlink(missing_ok=True)
+
+
+def _is_fetched(version: DatasetVersion, path: Path) -> bool:
+    """Whether it was fetched for this inspection alone."""
+    return "fetched" in version.info and path.parent == Path(settings.UPLOADS_DIR)
 
 
 def _file_of(version: DatasetVersion) -> Path:
-    """The blob of a version that has one, else its upload."""
+    """The blob of a version that has one, its file on the server, what its address gives, or its upload."""
+    if "server_file" in version.info:
+        try:
+            path = checked_path(version.info["server_file"]["path"])
+        except RegistryError as error:
+            raise UploadError(error.text) from error
+        version.info["server_file"] |= mark_of(path)
+        version.size_bytes = path.stat().st_size
+        return path
     if "path" in version.blobs:
         path = blobs.path_of(version.blobs["path"])
         if not path.is_file():
             raise UploadError("The file of this version is gone from the studio's disk. Upload it again.")
+        return path
+    if "fetched" in version.info:
+        path, etag = fetch(version.info["fetched"]["url"], lambda share: touch(version, progress=round(share, 3)))
+        version.info["fetched"]["etag"] = etag
+        version.size_bytes = path.stat().st_size
         return path
     upload = _upload_of(version)
     if upload is None or not path_of_upload(upload).is_file():
@@ -73,18 +98,31 @@ def _upload_of(version: DatasetVersion) -> Upload | None:
     return Upload.objects.filter(pk=given).first() if given else None
 
 
-def _keep(version: DatasetVersion) -> None:
-    """Make the file a blob that the version names; the upload goes once it does."""
+def _keep(version: DatasetVersion, path: Path) -> None:
+    """Make the file a blob that the version names; the upload goes once it does. A file of the server stays as it is."""
     upload = _upload_of(version)
-    if "path" not in version.blobs:
+    if "server_file" in version.info:
+        digest, size = blobs.digest_of(path)
+        if mark_of(path).items() - version.info["server_file"].items():
+            raise UploadError(
+                "The file was changed while it was looked into. Register it again once it stays as it is."
+            )
+        _note(version, digest, size)
+    elif _is_fetched(version, path):
+        _note(version, *blobs.put_file(path))
+    elif "path" not in version.blobs:
         if upload is None:
             raise UploadError("The uploaded file is gone. Upload it again.")
         digest, size = adopt_upload(upload)
-        version.blobs, version.sha256, version.size_bytes = {"path": digest}, digest, size
         version.info.pop("upload", None)
-        version.save(update_fields=["blobs", "sha256", "size_bytes", "info"])
+        _note(version, digest, size)
     if upload is not None:
         drop_upload(upload)
+
+
+def _note(version: DatasetVersion, digest: str, size: int) -> None:
+    version.blobs, version.sha256, version.size_bytes = {"path": digest}, digest, size
+    version.save(update_fields=["blobs", "sha256", "size_bytes", "info"])
 
 
 def _refuse(version: DatasetVersion, reason: str, *, line: int | None = None, hint: str = "") -> None:
@@ -116,13 +154,13 @@ def _inspect_csv(version: DatasetVersion, path: Path) -> None:
             touch(version, progress=round(read_bytes / max(version.size_bytes, 1), 3))
 
     table = inspect_csv(path, progress=progress)
-    _keep(version)
+    _keep(version, path)
     _offer(version, "CSVTable", table.schema(), {"rows": table.preview})
 
 
 def _inspect_in_child(version: DatasetVersion, path: Path) -> None:
     answer = _look(version, path)
-    _keep(version)
+    _keep(version, path)
     schema = answer["schema"]
     if answer["ref"] == "TextFile":
         _accept_text(version, answer)

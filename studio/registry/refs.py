@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from studio.core import blobs
@@ -55,9 +56,14 @@ def data_ref(version: DatasetVersion, given: dict[str, Any]) -> DataRef:
     """The data of a RunSpec; RegistryError as for `spec_parts`."""
     _check_ready(version)
     files = {name: blobs.path_of(digest) for name, digest in version.blobs.items()}
+    marks = {}
+    if at := version.info.get("server_file"):
+        files["path"] = Path(at["path"])
+        marks["path"] = {**{k: at[k] for k in ("size_bytes", "mtime_ns")}, "sha256": version.blobs["path"]}
     for path in files.values():
         if not path.is_file():
-            raise RegistryError(f"The file of {version} is gone from the studio's disk. Upload it again.")
+            where = f"{path}" if marks else "the studio's disk"
+            raise RegistryError(f"The file of {version} is gone from {where}. Make a new version of it.")
     return DataRef(
         source=version.source,  # type: ignore[arg-type]
         ref=version.ref,
@@ -65,6 +71,7 @@ def data_ref(version: DatasetVersion, given: dict[str, Any]) -> DataRef:
         code=version.code,
         sha256=version.sha256,
         files={name: str(path) for name, path in files.items()},
+        marks=marks,
     )
 
 

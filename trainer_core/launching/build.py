@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from trainer_core.compat import lightning
 from trainer_core.describe import classes_in, load_file
-from trainer_core.errors import MisconfigurationException, SpecError
+from trainer_core.errors import DataChangedError, MisconfigurationException, SpecError
 from trainer_core.projects import load_class, write_project
 from trainer_core.spec import DataRef, ModelRef
 from trainer_core.zoo.facts import Facts
@@ -41,9 +42,30 @@ def class_of(ref: ModelRef | DataRef, wants: str, folder: Path) -> type:
 
 
 def data(ref: DataRef, folder: Path) -> Any:
-    """The datamodule, not set up yet."""
+    """The datamodule, not set up yet; DataChangedError for a file that is not what was registered."""
+    check_unchanged(ref)
     cls = class_of(ref, "data", folder)
     return _make(cls, {**ref.args, **ref.files}, "dataset")
+
+
+def check_unchanged(ref: DataRef) -> None:
+    """DataChangedError if a marked file is gone or another; it is read only when its size or time is not the marked one."""
+    for name, mark in ref.marks.items():
+        path = Path(ref.files[name])
+        try:
+            found = path.stat()
+            if (found.st_size, found.st_mtime_ns) == (mark["size_bytes"], mark["mtime_ns"]):
+                continue
+            is_same = found.st_size == mark["size_bytes"] and _sha256(path) == mark["sha256"]
+        except OSError as error:
+            raise DataChangedError(f"{path} is gone, or cannot be read any more: {error.strerror}.") from error
+        if not is_same:
+            raise DataChangedError(f"{path} has changed since it was registered.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model(ref: ModelRef, datamodule: Any, folder: Path) -> Any:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import traceback
 
-from trainer_core.errors import CheckpointError, MisconfigurationException, OptionError, SpecError, TrainerCoreError
+from trainer_core.errors import (
+    CheckpointError,
+    DataChangedError,
+    MisconfigurationException,
+    OptionError,
+    SpecError,
+    TrainerCoreError,
+)
 
 
 def explain(error: BaseException, user_files: list[str]) -> tuple[str, str]:
@@ -14,6 +21,8 @@ def explain(error: BaseException, user_files: list[str]) -> tuple[str, str]:
         return explain_other(str(error))
     if name == "OutOfMemoryError":
         return "oom_cuda", f"The GPU ran out of memory: {text} Reduce the batch size, or accumulate gradients."
+    if isinstance(error, DataChangedError):
+        return "data_changed", text
     if isinstance(error, MemoryError):
         return "oom_host", "The machine ran out of memory. Reduce the batch size or the number of data workers."
     if isinstance(error, SystemExit):

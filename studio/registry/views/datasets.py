@@ -18,7 +18,7 @@ from studio.registry.batch import ask_for_batch, class_table, leak_words
 from studio.registry.choices import choose
 from studio.registry.code_lines import code_of
 from studio.registry.errors import RegistryError
-from studio.registry.files import create_dataset_from_file
+from studio.registry.files import create_dataset_from_address, create_dataset_from_file
 from studio.registry.forms import (
     ArgumentsForm,
     ChoicesForm,
@@ -244,6 +244,10 @@ def _register(
         if isinstance(form, ProjectForm):
             file, named = data["file"], data["class_name"]
             return create_dataset_from_project(**common, data=file.read(), filename=file.name, class_name=named)
+        if data["address"]:
+            kind, wanted = SOURCES[source], form.wanted
+            common["name"] = data["name"]
+            return create_dataset_from_address(kind=kind, **common, address=data["address"], wanted=wanted)
         given = {**data["source"], "filename": data["filename"]}
         if data.get("upload"):
             given["upload"] = Upload.objects.visible_to(user).filter(pk=data["upload"], project=project).first()
@@ -287,5 +291,6 @@ def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str,
         "leaks": leak_words(batch),
         "batch_classes": class_table(batch),
         "followed": version.state == VersionState.INSPECTING or batch.get("state") == "waiting",
-        "retryable": version.source != Version.Source.ZOO or bool(version.blobs or version.info.get("upload")),
+        "retryable": version.source != Version.Source.ZOO
+        or bool(version.blobs or {"upload", "server_file", "fetched"} & {*version.info}),
     }
