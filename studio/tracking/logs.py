@@ -16,8 +16,6 @@ from studio.tracking import publish
 from studio.tracking.models import LogChunk
 
 HEAD_BYTES, TAIL_BYTES = 1 << 20, 128 << 20  # about a tenth of it compressed
-
-
 CONTEXT_BYTES, AROUND_BYTES = 4000, 64_000
 
 
@@ -30,6 +28,16 @@ class LogText:
     end: int
     size: int
     fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """A line, and some of what was printed before and after it; `size` is how long all of the log is, in bytes."""
+
+    before: str
+    line: str
+    after: str
+    size: int
 
 
 def append_log(run_pk: int, fence: int, offset: int, data: bytes) -> None:
@@ -87,9 +95,13 @@ def read_log(run_pk: int, fence: int | None = None, offset: int | None = None, l
     return LogText(b"".join(parts).decode("utf-8", "replace"), start, at, size, fence)
 
 
-def read_around(run_pk: int, fence: int, offset: int) -> LogText:
-    """A piece with some lines before the one that begins at `offset`."""
-    return read_log(run_pk, fence, max(0, offset - CONTEXT_BYTES), AROUND_BYTES)
+def read_around(run_pk: int, fence: int, offset: int) -> Around:
+    """The line that begins at `offset`, between CONTEXT_BYTES before it and AROUND_BYTES from it on."""
+    start = max(0, offset - CONTEXT_BYTES)
+    before = read_log(run_pk, fence, start, offset - start)
+    found = read_log(run_pk, fence, offset, AROUND_BYTES)
+    line, end, after = found.text.partition("\n")
+    return Around(before.text if offset else "", line + end, after, found.size)
 
 
 def whole_log(run_pk: int, fence: int) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 
 from studio.accounts.access import get_for
 from studio.accounts.models import User
+from studio.core.download import Parts
 from studio.runs.models import Run
 from studio.tracking.drawing import shown
 from studio.tracking.log_form import LogSearch
@@ -52,9 +53,12 @@ def run_logs(request: HttpRequest, pk: int) -> HttpResponse:
     run = _run(request, pk)
     context = {**_of_attempt(request, run), "tab": "logs", "levels": LEVELS}
     form = LogSearch(request.GET)
-    if form.is_valid() and (query := form.query()):
-        context |= {"query": query, "found": search_log(run.pk, context["fence"], query, form.cleaned_data["before"])}
+    valid = form.is_valid()
     at = form.cleaned_data.get("at")
+    if valid and (query := form.query()):
+        context["query"] = query
+        if at is None:  # else the log around one of the lines is shown, and a long one is not searched again
+            context["found"] = search_log(run.pk, context["fence"], query, form.cleaned_data["before"])
     log = read_log(run.pk, context["fence"]) if at is None else read_around(run.pk, context["fence"], at)
     return render(request, "tracking/logs.html", {**context, "form": form, "at": at, "log": log})
 
@@ -72,7 +76,7 @@ def run_log_text(request: HttpRequest, pk: int) -> HttpResponseBase:
     run = _run(request, pk)
     fence = _whole(request.GET.get("attempt"), 0) or run.fence
     if request.GET.get("download"):
-        response = StreamingHttpResponse(whole_log(run.pk, fence), content_type="text/plain; charset=utf-8")
+        response = StreamingHttpResponse(Parts(whole_log(run.pk, fence)), content_type="text/plain; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="run-{run.number}-attempt-{fence}.log"'
         response["X-Content-Type-Options"] = "nosniff"
         return response

@@ -85,7 +85,7 @@ def measure(folder: Path, shots: Path | None) -> dict[str, float]:
                 seconds = [timed(page, url, f"step {LINES - 1} "), timed(page, f"{url}?q=step+77+", "step 77 loss")]
                 began = time.perf_counter()
                 page.locator(".log-lines a").click()
-                page.wait_for_function("() => document.querySelector('[data-at]') && CSS.highlights.size === 1")
+                page.wait_for_function("() => document.querySelector('#place') && CSS.highlights.size === 1")
                 seconds.append(time.perf_counter() - began)
                 found = {name: min(found[name], s) for name, s in zip(found, seconds, strict=True)}
             if shots:
@@ -106,7 +106,7 @@ def keep(page: Page, url: str, folder: Path) -> None:
                 ("end", ""),
                 ("found", "?q=step+77"),
                 ("none", "?level=error"),
-                ("around", "?q=step+77&at=5544"),
+                ("around", "?q=step+77&at=5534"),
             ):
                 page.goto(url + query)
                 page.screenshot(path=folder / f"log-{name}-{theme}-{width}.png")

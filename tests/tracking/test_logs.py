@@ -4,8 +4,10 @@ import html
 import re
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection
-from django.test import Client
+from django.http import StreamingHttpResponse
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -14,6 +16,7 @@ from studio.runs.models import Run, State
 from studio.tracking import log_search, logs
 from studio.tracking.log_search import Query, search_log
 from studio.tracking.logs import append_log, read_log, whole_log
+from studio.tracking.views import run_log_text
 from tests.factories import make_attempt, make_member, make_run, make_user
 
 pytestmark = pytest.mark.django_db
@@ -137,15 +140,37 @@ def test_the_page_finds_lines_and_shows_the_log_around_one(run_pk: int, client: 
     fill(run_pk, data, list(range(50_000, len(data), 50_000)))
     page = client.get(reverse("run-logs", args=[run_pk]), {"q": "LINE 123 <b>", "attempt": "1"}).content.decode()
     assert "1 line, the newest first" in page
-    (place,) = re.findall(r'href="\?([^"]*at=\d+)">line 123 &lt;b&gt;</a>', page)
+    (place,) = re.findall(r'href="\?([^"]*at=\d+)#place">line 123 &lt;b&gt;</a>', page)
     around = client.get(reverse("run-logs", args=[run_pk]) + "?" + html.unescape(place)).content.decode()
     shown = around[around.index("data-log-text>") :]
-    assert "line 123 &lt;b&gt;" in shown
+    assert 'line 122 &lt;b&gt;\n<mark id="place">line 123 &lt;b&gt;\n</mark>line 124' in shown
+    assert "log-found" not in around
+    assert "Lines found" in around
     assert "line 59999" not in shown
     assert "line 59999" in page
     wrong = client.get(reverse("run-logs", args=[run_pk]), {"rank": "-1"})
     assert wrong.status_code == 200
     assert "rank: Ensure this value is greater than or equal to 0." in wrong.content.decode()
+
+
+def test_a_download_is_made_while_it_is_sent(run_pk: int, client: Client) -> None:
+    run = Run.objects.get(pk=run_pk)
+    user = make_user()
+    make_member(run.project.team, user)
+    client.force_login(user)
+    data = b"".join(b"line %d\n" % i for i in range(10_000))
+    fill(run_pk, data, list(range(1000, len(data), 1000)))
+    request = RequestFactory().get("/", {"download": "1"})
+    request.user = user
+    answer = run_log_text(request, run_pk)
+    assert isinstance(answer, StreamingHttpResponse)
+    assert answer.is_async  # the server would read what is not into memory before it sends any of it
+
+    async def read() -> bytes:
+        return b"".join([part async for part in answer])
+
+    assert async_to_sync(read)() == data
+    assert answer["Content-Disposition"] == f'attachment; filename="run-{run.number}-attempt-1.log"'
 
 
 def test_the_end_of_a_long_log_costs_only_its_own_pieces(run_pk: int) -> None:

@@ -11,6 +11,8 @@ class LogView extends HTMLElement {
     this.follow = /** @type {HTMLInputElement | null} */ (this.querySelector("[data-log-follow]"));
     this.end = Number(this.dataset.end);
     this.fence = Number(this.dataset.fence);
+    const place = /** @type {HTMLElement | null} */ (this.text.querySelector("#place"));
+    if (place) return this.around(place); // in the past: nothing follows it
     const first = this.text.textContent ?? "";
     this.text.textContent = "";
     this.show(first);
@@ -19,7 +21,6 @@ class LogView extends HTMLElement {
       if (this.follow && scrollHeight - scrollTop - clientHeight > 40) this.follow.checked = false;
     });
     this.follow?.addEventListener("change", () => this.toEnd());
-    if (this.dataset.at) return this.find(this.dataset.words ?? ""); // a place in the past: nothing follows it
     if (!this.dataset.settled) this.unsubscribe = subscribe(`run:${this.dataset.run}`, Number.MAX_SAFE_INTEGER, (m) => this.receive(m));
     this.toEnd();
   }
@@ -60,8 +61,9 @@ class LogView extends HTMLElement {
     }
   }
 
-  /** @param {string} raw */
-  show(raw) {
+  /** @param {string} raw @param {HTMLElement | undefined} into */
+  show(raw, into = this.text) {
+    if (!raw) return;
     this.querySelector(".log-empty")?.remove();
     const part = document.createDocumentFragment();
     for (const piece of parseAnsi(overwrite(raw))) {
@@ -73,7 +75,7 @@ class LogView extends HTMLElement {
         part.append(span);
       }
     }
-    this.text?.append(part);
+    into?.append(part);
     while (this.text && this.text.childNodes.length > MOST_NODES) this.text.firstChild?.remove();
     this.toEnd();
   }
@@ -82,32 +84,33 @@ class LogView extends HTMLElement {
     if (this.follow?.checked && this.text) this.text.scrollTop = this.text.scrollHeight;
   }
 
-  /** Mark the words, and show the first of them that follow the place. @param {string} wanted */
-  find(wanted) {
-    const before = Number(this.dataset.at) - Number(this.dataset.offset);
-    const found = wanted && this.text ? this.ranges(wanted.toLowerCase()) : [];
-    if (found.length) CSS.highlights?.set("log-found", new Highlight(...found.map((f) => f.range)));
-    const bytes = new TextEncoder();
-    const all = this.text?.textContent ?? "";
-    const place = found.find((f) => bytes.encode(all.slice(0, f.at)).length >= before - 200) ?? found[0];
-    const box = place?.range.getBoundingClientRect();
-    if (box && this.text) this.text.scrollTop += box.top - this.text.getBoundingClientRect().top - this.text.clientHeight / 3;
+  /** Show the line that was chosen in the middle, and mark what was searched for. @param {HTMLElement} place */
+  around(place) {
+    const [before, line, after] = [place.previousSibling, place, place.nextSibling].map((node) => node?.textContent ?? "");
+    this.text?.replaceChildren();
+    this.show(before);
+    place.textContent = "";
+    this.show(line, place);
+    this.text?.append(place);
+    this.show(after);
+    const words = (this.dataset.words ?? "").toLowerCase();
+    if (words) CSS.highlights?.set("log-found", new Highlight(...this.ranges(words)));
+    place.scrollIntoView({ block: "center" });
   }
 
   /** @param {string} wanted in small letters */
   ranges(wanted) {
+    /** @type {Range[]} */
     const found = [];
     const walker = document.createTreeWalker(/** @type {HTMLElement} */ (this.text), NodeFilter.SHOW_TEXT);
-    let at = 0;
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       const text = (node.textContent ?? "").toLowerCase();
       for (let i = text.indexOf(wanted); i >= 0; i = text.indexOf(wanted, i + wanted.length)) {
         const range = document.createRange();
         range.setStart(node, i);
         range.setEnd(node, i + wanted.length);
-        found.push({ range, at: at + i });
+        found.push(range);
       }
-      at += text.length;
     }
     return found;
   }
