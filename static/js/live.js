@@ -106,6 +106,15 @@ function connect() {
   });
 }
 
+/** A new socket at once, which asks for all that follows the cursors. */
+function renew() {
+  if (!channels.size) return;
+  socket?.close();
+  socket = null;
+  failures = 0;
+  connect();
+}
+
 /** @param {Message} message */
 function receive(message) {
   const entry = message.ch ? channels.get(message.ch) : undefined;
@@ -136,11 +145,11 @@ if (typeof document !== "undefined") {
   // A tab that slept may hold a socket that died unnoticed.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden || !channels.size) return;
-    if (!socket || Date.now() - lastHeard > SILENT_MS) {
-      socket?.close();
-      socket = null;
-      connect();
-    } else send({ op: "ping" });
+    if (!socket || Date.now() - lastHeard > SILENT_MS) renew();
+    else send({ op: "ping" });
   });
-  addEventListener("online", () => channels.size && connect());
+  // What was frozen, kept in the history or without a network may hold a dead socket that still looks open.
+  document.addEventListener("resume", renew);
+  addEventListener("pageshow", (event) => event.persisted && renew());
+  addEventListener("online", renew);
 }

@@ -153,3 +153,34 @@ test("a tab that wakes up has a living socket at once", () => {
   newest().open();
   assert.deepEqual(newest().sent, [{ op: "sub", ch: "run:12", cursor: 4 }]);
 });
+
+for (const [name, event, says] of [
+  ["resume", {}, "a page that was frozen"],
+  ["pageshow", { persisted: true }, "a page that comes back from the history"],
+  ["online", {}, "a page that has a network again"],
+]) {
+  test(`${says} asks at once for what it missed, though its socket looks open`, () => {
+    const heard = listen("run:12", 4);
+    newest().open();
+    newest().say(points("run:12", 5, 6));
+    const before = newest();
+    handlers[name](event);
+    assert.equal(before.readyState, 3);
+    assert.equal(FakeSocket.all.length, 2);
+    newest().open();
+    assert.deepEqual(newest().sent, [{ op: "sub", ch: "run:12", cursor: 6 }]);
+    newest().say(points("run:12", 6, 7));
+    assert.deepEqual(heard.map((m) => m.frames.map((f) => f.c)), [[5, 6], [7]]);
+    mock.timers.tick(15000);
+    assert.equal(FakeSocket.all.length, 2, "the socket that was let go is not opened again");
+  });
+}
+
+test("a page that is shown for the first time, or listens to nothing, opens no other socket", () => {
+  for (const name of ["resume", "online"]) handlers[name]({});
+  assert.equal(FakeSocket.all.length, 0);
+  listen("run:12", 4);
+  newest().open();
+  handlers.pageshow({ persisted: false });
+  assert.equal(FakeSocket.all.length, 1);
+});
