@@ -103,6 +103,15 @@ def test_what_is_logged_is_stored_exactly_or_refused_aloud(people: People, tmp_p
     assert [words for words in said if html.escape(words) not in page] == []
 
 
+def test_what_is_left_out_is_never_silent(people: People, tmp_path: Path) -> None:
+    run = logged(people, tmp_path, [(i, {"m": 1.0, **{f"odd {k}": "text" for k in range(30)}}) for i in range(50)])
+    notices = [event.text for event in run.events.filter(kind="notice")]
+    assert len(notices) == 21
+    assert notices[-1].startswith(
+        "1,480 more values of 30 names left out, for example odd 29 at step 1: a number is needed"
+    )
+
+
 def test_a_clock_that_goes_back_is_kept_as_it_went(
     people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

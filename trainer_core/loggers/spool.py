@@ -16,6 +16,7 @@ import torch
 
 from trainer_core.events import EVENT, MEDIA, SpoolWriter, encode_event
 from trainer_core.loggers.base import Logger
+from trainer_core.loggers.refusals import Refusals
 from trainer_core.loggers.stack import Given, Stacked
 from trainer_core.media.queue import MediaQueue
 from trainer_core.media.record import Media
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from trainer_core.trainer import Trainer
 
 FLUSH_S, FIRST_FLUSH_S, PROGRESS_S, SYNC_S = 0.25, 0.02, 0.5, 1.0
-MOST_ROWS, MOST_REFUSED = 100_000, 20
+MOST_ROWS = 100_000
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -44,7 +45,7 @@ class SpoolLogger(Logger):
         self._rows: deque[Given] = deque()
         #: Frames that the disk did not take yet, in their order.
         self._frames: list[tuple[int, bytes]] = []
-        self._refused: set[str] = set()
+        self._refusals = Refusals()
         self._beside_s = 0.0
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -151,6 +152,7 @@ class SpoolLogger(Logger):
         self._thread.join(5.0)
         with self._lock:
             self._take_rows()
+            self._tell_refused(self._refusals.rest(time.monotonic()))
             self._write_frames(raises=True)
             self._writer.sync()
 
@@ -164,6 +166,7 @@ class SpoolLogger(Logger):
             now = time.monotonic()
             with self._lock:
                 took = not self._frames and self._take_rows()
+                self._tell_refused(self._refusals.due(now))
                 wrote = self._write_frames() and took
                 if took or self._frames:
                     next_flush = now + FLUSH_S
@@ -195,19 +198,13 @@ class SpoolLogger(Logger):
         stacked.add([self._rows.popleft() for _ in range(len(self._rows))])
         self.nonfinite_at = self.nonfinite_at or stacked.nonfinite_at
         self._frames += stacked.frames
-        for name, (step, why) in stacked.refused.items():
-            self._tell_refused(name, step, why)
+        self._tell_refused(self._refusals.add(stacked.refused, time.monotonic()))
         return bool(self._frames)
 
-    def _tell_refused(self, name: str, step: Any, why: str) -> None:
-        """On the run's page, the first time of each name."""
-        if name in self._refused or len(self._refused) >= MOST_REFUSED:
-            return
-        self._refused.add(name)
-        text = f"{name} at step {step} was left out: {why}. What else is logged under this name is left out in silence."
-        if len(self._refused) == MOST_REFUSED:
-            text += " So are more names like it."
-        self._frames.append((EVENT, encode_event("notice", {"t": time.time(), "level": "warning", "text": text})))
+    def _tell_refused(self, texts: list[str]) -> None:
+        """On the run's page."""
+        for text in texts:
+            self._frames.append((EVENT, encode_event("notice", {"t": time.time(), "level": "warning", "text": text})))
 
     def _write_progress(self) -> None:
         assert self._trainer is not None

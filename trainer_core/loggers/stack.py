@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainer_core.events import METRICS, encode_metrics
+from trainer_core.loggers.refusals import Refusal
 
 #: (steps done before, seconds since the epoch, numbers or tensors by their names, the epoch of training among them)
 Given = tuple[Any, float, dict[str, Any]]
@@ -26,11 +27,11 @@ MOST_FRAME_BYTES = 16 << 20
 
 
 class Stacked:
-    """`frames` to write, `refused` as {name: (step, why) of the first one}, the first loss that was not finite."""
+    """`frames` to write, `refused` by name, the first loss that was not finite."""
 
     def __init__(self) -> None:
         self.frames: list[tuple[int, bytes]] = []
-        self.refused: dict[str, tuple[Any, str]] = {}
+        self.refused: dict[str, Refusal] = {}
         self.nonfinite_at: tuple[int, str] | None = None
 
     def add(self, rows: Iterable[Given]) -> None:
@@ -43,7 +44,7 @@ class Stacked:
                 if step.__class__ is not int or abs(step) > EXACT or epoch.__class__ not in (int, float):
                     step, epoch = exact_float(step), exact_float(epoch)
             except REFUSALS as error:
-                self._refuse(", ".join(map(str, values)), step, f"its step or epoch: {error}")
+                self._refuse(", ".join(map(str, values)), step, f"its step or epoch: {error}", len(values))
                 continue
             groups.setdefault(tuple(values), []).append((step, epoch, at, values))
         for names, group in groups.items():
@@ -73,8 +74,11 @@ class Stacked:
             if names:
                 self._add_table(names, [row for row, _ in pairs], np.array([v for _, v in pairs], dtype=np.float64))
 
-    def _refuse(self, name: str, step: Any, why: str) -> None:
-        self.refused.setdefault(name[:80], (step, why))
+    def _refuse(self, name: str, step: Any, why: str, values: int = 1) -> None:
+        if known := self.refused.get(name[:80]):
+            known.values += values
+        else:
+            self.refused[name[:80]] = Refusal(step, why, values)
 
     def _add_table(self, names: tuple[str, ...], rows: list[Row], values: Floats) -> None:
         """values (rows, names)."""
