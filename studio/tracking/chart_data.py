@@ -86,7 +86,7 @@ def answer_one(run_pk: int, wanted: Wanted, marks: Sequence[Mapping[str, Any]] =
 def answer_many(run_ids: Sequence[int], wanted: Wanted) -> bytes:
     """JSON `{"runs": [...]}`, in the order of the ids."""
     if wanted.metrics is None:
-        return to_json({"runs": [_of_run(pk, wanted) for pk in run_ids]})
+        return to_json({"runs": [_of_run(pk, wanted, len(run_ids)) for pk in run_ids]})
     return to_json(series(run_ids, wanted.metrics, wanted.x, wanted.lo, wanted.hi, wanted.width))
 
 
@@ -94,13 +94,14 @@ def marks_along(run_pk: int, wanted: Wanted) -> list[dict[str, Any]]:
     return marks_of(run_pk) if wanted.x == "step" else []
 
 
-def _of_run(run_pk: int, wanted: Wanted) -> dict[str, Any]:
+def _of_run(run_pk: int, wanted: Wanted, among: int = 1) -> dict[str, Any]:
+    """What a run has few of is less when it is one `among` several."""
     names = None
     if wanted.few and wanted.metrics is None:
         cursor, summary = _summary(run_pk)
         names = list(summary)
         points = sum(min(int(one.get("count", 0)), wanted.width) for one in summary.values())
-        if len(names) > FEW_METRICS or points > FEW_POINTS:
+        if len(names) > FEW_METRICS or points * among > FEW_POINTS:
             # Cursor and names are of one moment: what is logged later is in the frames that follow the cursor.
             bare = {"run": run_pk, "cursor": cursor, "fence": stored.fence_of(run_pk, cursor), "start": None}
             return {**bare, "series": [], "names": names, "few": False}

@@ -9,6 +9,7 @@ const { csvOf, fileName } = await import(`${path}/chart_files.js`);
 const { rowsOf } = await import(`${path}/chart_table.js`);
 const { clipped, clipWords } = await import(`${path}/clip.js`);
 const { Crosshair, nearest, valueAt } = await import(`${path}/crosshair.js`);
+const { corners, extent, paintLines, toPixels } = await import(`${path}/crowd.js`);
 const { markAt, rateJumps } = await import(`${path}/marks.js`);
 const { grouped, matching, opening, portions } = await import(`${path}/names.js`);
 const { lineOf } = await import(`${path}/points.js`);
@@ -159,6 +160,35 @@ test("of many lines each is one stroke that has the least and the greatest value
   assert.equal(made(4, 0).length, 4);
   assert.ok(made(4, 0).every((t) => Math.max(...t.y) === 99));
   assert.deepEqual(made(4, 0.5).map((t) => t.opacity ?? 1), [0.3, 1, 0.3, 1, 0.3, 1, 0.3, 1]);
+});
+
+test("the axes of a crowded chart reach from the least to the greatest value of all bins and to what is not finite", () => {
+  const binned = lineOf({ name: "a", x: [1, 2, 3], last: [1, "NaN", 1], min: [0, null, -7], max: [2, null, 99] });
+  const other = lineOf({ name: "b", x: [2, 5], last: [1, 1], min: [1, 1], max: [1, 1] });
+  const [made] = corners([binned, other].map((one) => ({ label: "", line: one, look })), { smoothing: 0, x: "step" });
+  assert.deepEqual([made.x, made.y], [[1, 5], [-7, 99]]);
+  assert.deepEqual(extent([[-1, 0, null, 3]], true), [3, 3]);
+  assert.deepEqual(extent([[null]], false), [0, 0]);
+});
+
+test("values of a crowded chart stand where the axes say, on logarithmic ones too", () => {
+  const axis = (range) => ({ _offset: 50, _length: 200, range, r2l: Number });
+  assert.deepEqual([0, 5, 10].map(toPixels(axis([0, 10]), false, false)), [0, 100, 200]);
+  assert.deepEqual([0, 5, 10].map(toPixels(axis([0, 10]), false, true)), [200, 100, 0]);
+  assert.deepEqual([1, 10, 100].map(toPixels(axis([0, 2]), true, false)), [0, 100, 200]);
+});
+
+test("a spike, a point between gaps and what is not finite are painted in a crowded chart", () => {
+  const drawnTo = [];
+  const pen = new Proxy({}, { get: (_, name) => (x, y) => (name === "lineTo" || name === "moveTo") && drawnTo.push([name, Math.round(x), Math.round(y)]), set: () => true });
+  const canvas = { width: 0, height: 0, style: {}, getContext: () => pen };
+  const axis = (range) => ({ _offset: 8, _length: 100, range, r2l: Number });
+  const spiky = lineOf({ name: "a", x: [0, 5, 10], last: [1, "NaN", 1], min: [0, null, 0], max: [1, null, 10], nonfinite: [0, 1, 0] });
+  paintLines(canvas, { xaxis: axis([0, 10]), yaxis: axis([0, 10]) }, [{ label: "a", line: spiky, look }], { smoothing: 0, x: "step" });
+  assert.deepEqual([canvas.width, canvas.height, canvas.style.left], [100, 100, "8px"]);
+  assert.ok(drawnTo.some(([, x, y]) => x === 100 && y === 0), "the spike");
+  assert.ok(drawnTo.some(([name, x, y]) => name === "lineTo" && x === 100 && y === 90), "a point alone");
+  assert.equal(drawnTo.filter(([, x]) => Math.abs(x - 50) === 4 || Math.abs(x - 50) === 3).length, 4, "the cross");
 });
 
 test("several runs differ in colour, their metrics in dash; one that is hidden is not drawn", () => {

@@ -74,6 +74,16 @@ def test_a_run_with_many_points_is_not_few(people: People, viewer: Client) -> No
     assert of(run, viewer, few=1, width=100).json()["few"], "so many points are not drawn at this width"
 
 
+def test_runs_that_are_few_alone_are_not_few_together(people: People, viewer: Client) -> None:
+    runs = [logged(people, [f"m{i}" for i in range(FEW_METRICS)], 200).pk for _ in range(2)]
+
+    def few(*pks: int) -> list[bool]:
+        return [one["few"] for one in viewer.get(reverse("series"), {"run": pks, "few": 1}).json()["runs"]]
+
+    assert few(runs[0]) == [True]
+    assert few(*runs) == [False, False]
+
+
 def test_the_same_question_is_answered_again_only_when_something_is_new(people: People, viewer: Client) -> None:
     run = logged(people, ["a", "b"], 3)
 

@@ -7,12 +7,13 @@ import { tableOf } from "./chart_table.js";
 import { clipped, clipWords } from "./clip.js";
 import { swatch, theme } from "./colours.js";
 import { nearest, valueAt } from "./crosshair.js";
+import { corners, paintLines } from "./crowd.js";
 import { showFull } from "./full_size.js";
 import { markAt } from "./marks.js";
 import { painter } from "./painter.js";
 import { CONFIG, layout, plotly } from "./plotly.js";
 import { format } from "./points.js";
-import { entries, traces } from "./traces.js";
+import { entries, isCrowded, tails, traces } from "./traces.js";
 
 const MOST_READOUT = 14;
 const MOST_LEGEND = 12;
@@ -54,8 +55,8 @@ export class Chart {
     const card = element("section", "chart-card");
     card.dataset.metric = title;
     this.legend = element("div", "chart-legend");
-    const { frame, plot, cross, readout } = framePart(title);
-    Object.assign(this, { frame, plot, cross, readout });
+    const { frame, plot, canvas, cross, readout } = framePart(title);
+    Object.assign(this, { frame, plot, canvas, cross, readout });
     this.note = element("p", "chart-note");
     this.note.hidden = true;
     const { details, table } = tablePart(title);
@@ -95,8 +96,12 @@ export class Chart {
     const left = clipped(found.map((entry) => entry.line), this.options.clip, this.options.logY);
     // Lines grow in place: without a new revision Plotly takes them for unchanged and draws nothing.
     const datarevision = ++this.revision;
-    await Plotly.react(this.plot, traces(found, this.options), { ...layout(this.options, left?.range), datarevision }, CONFIG);
+    const { options } = this;
+    this.crowd = isCrowded(found) ? found : null;
+    const data = this.crowd ? [...corners(found, options), ...found.flatMap((entry) => tails(entry, options))] : traces(found, options);
+    await Plotly.react(this.plot, data, { ...layout(options, left?.range), datarevision }, CONFIG);
     this.hearZoom();
+    this.paintCrowd();
     if (this.note) {
       this.note.hidden = !left;
       this.note.textContent = clipWords(left, this.options.clip);
@@ -110,7 +115,16 @@ export class Chart {
   async fit() {
     if (!(/** @type {any} */ (this.plot)?._fullLayout)) return;
     await (await plotly()).Plots.resize(this.plot);
+    this.paintCrowd();
     this.point(this.at ?? null, this.pinned ?? false);
+  }
+
+  /** The lines of a crowded chart, where the axes are now. */
+  paintCrowd() {
+    const axes = /** @type {any} */ (this.plot)?._fullLayout;
+    if (!this.canvas) return;
+    this.canvas.hidden = !this.crowd;
+    if (this.crowd && axes) paintLines(this.canvas, axes, this.crowd, this.options);
   }
 
   /** Let go of what Plotly holds. */
@@ -123,6 +137,7 @@ export class Chart {
   hearZoom() {
     if (this.hears) return;
     this.hears = true;
+    for (const moved of ["plotly_relayout", "plotly_relayouting"]) /** @type {any} */ (this.plot).on(moved, () => this.paintCrowd());
     /** @type {any} */ (this.plot).on("plotly_relayout", (/** @type {any} */ change) => {
       const ends = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
       const all = change["xaxis.autorange"] || ends[0] === undefined;

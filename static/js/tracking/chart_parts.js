@@ -114,10 +114,13 @@ export function framePart(title) {
   frame.setAttribute("aria-label", `${title}: arrow keys move the crosshair, Enter pins it, Escape releases it`);
   const plot = element("div", "chart-plot");
   plot.setAttribute("role", "img");
+  const canvas = /** @type {HTMLCanvasElement} */ (element("canvas", "chart-crowd"));
+  canvas.hidden = true;
+  canvas.setAttribute("aria-hidden", "true"); // the plot says what its lines are
   const cross = element("div", "chart-cross");
   cross.hidden = true;
   const readout = element("div", "chart-readout");
   readout.hidden = true;
-  frame.append(plot, cross, readout);
-  return { frame, plot, cross, readout };
+  frame.append(plot, canvas, cross, readout);
+  return { frame, plot, canvas, cross, readout };
 }

@@ -55,10 +55,11 @@ export function layout(options, range = null) {
   const { x = "step", zoom = null, logX = false } = options;
   // Margins that follow the labels cost a second drawing: lines, whose labels are short numbers, do without.
   const automargin = options.title !== undefined;
-  const axis = { gridcolor: colour("--s-line"), linecolor: colour("--s-line-strong"), zeroline: false, automargin, ticks: "" };
+  // Whether a label leaves the chart would be asked of the browser, which then lays out the page, at each drawing.
+  const axis = { ticklabeloverflow: "allow", gridcolor: colour("--s-line"), linecolor: colour("--s-line-strong"), zeroline: false, automargin, ticks: "" };
   return {
     shapes: options.events === false ? [] : (options.marks ?? []).map((mark) => shape(mark, x, colour("--s-muted"))),
-    margin: automargin ? { l: 8, r: 10, t: 8, b: 8 } : { l: 52, r: 10, t: 8, b: x === "time" ? 52 : 38 },
+    margin: automargin ? { l: 8, r: 10, t: 8, b: 8 } : { l: 52, r: 18, t: 8, b: x === "time" ? 52 : 38 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: colour("--s-muted"), family: colour("--tblr-font-sans-serif"), size: 11 },

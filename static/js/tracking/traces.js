@@ -10,7 +10,7 @@ import { smooth } from "./points.js";
 
 const SHORT = 3;
 const MOST_BANDS = 3; // more of them hide each other, and cost as much again as the lines
-const ODD_COLOUR = "#b42318";
+export const ODD_COLOUR = "#b42318";
 
 /**
  * The lines of a chart that have come, in the order of its metrics. Several runs differ in colour, their metrics in dash.
@@ -30,15 +30,20 @@ export function entries(names, sources, on) {
   }));
 }
 
+/** Whether so many of them have bins that bands would hide each other. @param {Entry[]} found */
+export function isCrowded(found) {
+  return found.filter((entry) => entry.line.min).length > MOST_BANDS;
+}
+
 /**
  * @param {Entry[]} found
  * @param {{smoothing: number, x: import("./axes.js").Axis}} options
  * @returns {object[]}
  */
 export function traces(found, options) {
-  const isCrowded = found.filter((entry) => entry.line.min).length > MOST_BANDS;
+  const many = isCrowded(found);
   return found.flatMap((entry) => [
-    ...tails(entry, options), ...(isCrowded && entry.line.min ? strokes(entry, options) : [...bands(entry, options), ...itself(entry, options)]), ...odds(entry, options),
+    ...tails(entry, options), ...(many && entry.line.min ? strokes(entry, options) : [...bands(entry, options), ...itself(entry, options)]), ...odds(entry, options),
   ]);
 }
 
@@ -48,7 +53,7 @@ function along(x, axis) {
 }
 
 /** @param {Entry} entry @param {{x: import("./axes.js").Axis}} options */
-function tails({ label, line, look }, options) {
+export function tails({ label, line, look }, options) {
   return (line.tails ?? []).map((tail) => ({
     x: along(tail.x, options.x), y: tail.y, name: `${label}, attempt ${tail.fence}`, mode: tail.x.length < SHORT ? "lines+markers" : "lines",
     line: { color: look.colour, width: 1.4, dash: "dot" }, marker: { size: 4, color: look.colour }, opacity: 0.4, hoverinfo: "skip",
@@ -85,13 +90,19 @@ function strokes({ label, line, look }, options) {
   return [{ ...own, opacity: 0.3, showlegend: false }, smooth[smooth.length - 1]];
 }
 
+/** How high the marks of what is not finite stand: at the least of the newest values. @param {Line} line */
+export function levelOf(line) {
+  let level = Infinity;
+  for (const value of line.y.slice(-500)) if (value !== null && value < level) level = value;
+  return level === Infinity ? 0 : level;
+}
+
 /** @param {Entry} entry @param {{x: import("./axes.js").Axis}} options */
 function odds({ label, line }, options) {
   if (!line.odd.length) return [];
-  let level = Infinity;
-  for (const value of line.y.slice(-500)) if (value !== null && value < level) level = value;
+  const level = levelOf(line);
   return [{
-    x: along(line.odd.map((o) => o.x), options.x), y: line.odd.map(() => (level === Infinity ? 0 : level)), name: `${label} not finite`,
+    x: along(line.odd.map((o) => o.x), options.x), y: line.odd.map(() => level), name: `${label} not finite`,
     mode: "markers", marker: { symbol: "x", size: 9, color: ODD_COLOUR }, hoverinfo: "skip", showlegend: false,
   }];
 }
