@@ -10,6 +10,7 @@ const { rowsOf } = await import(`${path}/chart_table.js`);
 const { clipped, clipWords } = await import(`${path}/clip.js`);
 const { Crosshair, nearest, valueAt } = await import(`${path}/crosshair.js`);
 const { corners, extent, paintLines, toPixels } = await import(`${path}/crowd.js`);
+const { LayoutStore } = await import(`${path}/layout_store.js`);
 const { markAt, rateJumps } = await import(`${path}/marks.js`);
 const { grouped, matching, opening, portions } = await import(`${path}/names.js`);
 const { lineOf } = await import(`${path}/points.js`);
@@ -246,4 +247,33 @@ test("a metric without a point in the range is empty, one that begins live needs
   assert.deepEqual(source.lines.get("new").x, [40]);
   source.stale();
   assert.deepEqual(source.missing(["a", "new"]), ["a", "new"]);
+});
+
+test("a layout is there for the page that is loaded next until the server has confirmed or refused it", async () => {
+  const kept = new Map();
+  const answers = [];
+  const before = { fetch: globalThis.fetch, addEventListener: globalThis.addEventListener };
+  Object.assign(globalThis, {
+    sessionStorage: { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) },
+    addEventListener: () => {},
+    fetch: () => new Promise((resolve) => answers.push((ok) => resolve({ ok, json: async () => ({}) }))),
+  });
+  try {
+    const [first, second] = [new LayoutStore("/layout/", "", () => {}), new LayoutStore("/layout/", "", () => {})];
+    first.keep({ smoothing: 0.5, whose: "own" });
+    const flushed = first.flush();
+    assert.deepEqual(second.unconfirmed(), { smoothing: 0.5 });
+    const again = second.flush();
+    answers.forEach((answer) => answer(true));
+    await Promise.all([flushed, again]);
+    assert.equal(second.unconfirmed(), null);
+    first.keep({ smoothing: 7 });
+    const refused = first.flush();
+    answers[2](false);
+    await refused;
+    assert.equal(second.unconfirmed(), null);
+  } finally {
+    Object.assign(globalThis, before);
+    delete globalThis.sessionStorage;
+  }
 });

@@ -95,6 +95,7 @@ export class ChartGrid extends HTMLElement {
   useTools() {
     if (this.isOverview) return;
     this.store = new LayoutStore(this.dataset.layoutUrl ?? "", this.dataset.token ?? "", (words) => this.say(words));
+    this.layout = { .../** @type {Layout} */ (this.layout), ...this.store.unconfirmed() };
     this.applyLayout();
     hearFields((field, value) => {
       this.layout = { .../** @type {Layout} */ (this.layout), [field]: value };
