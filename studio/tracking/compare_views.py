@@ -59,6 +59,7 @@ def run_compare(request: HttpRequest, pk: int) -> HttpResponse:
     for variant in variants:
         rest = ",".join(str(run.number) for run in runs if run not in variant.runs)
         variant.without = "?" + urlencode({"runs": rest}, safe=",")
+    groups = [[run.pk for run in variant.runs] for variant in variants if len(variant.runs) > 1]
     rows = rows_of(runs)
     known = {run.pk: v for run in runs if (v := values.get(metric, {}).get(run.pk)) is not None}
     best = (max if up else min)(known, key=lambda pk: known[pk]) if known else None
@@ -81,6 +82,7 @@ def run_compare(request: HttpRequest, pk: int) -> HttpResponse:
         "codes": code_changes(runs),
         "points": points_of(runs, rows, metric, up),
         "names_json": json.dumps({run.pk: f"#{run.number} {run.name}" for run in runs}),
+        "seed_groups": json.dumps(groups) if groups else "",
         "ids": ",".join(str(run.pk) for run in runs),
         "may_edit": can(request.user, project, Role.EDITOR),
     }

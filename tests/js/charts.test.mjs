@@ -15,6 +15,7 @@ const { markAt, rateJumps } = await import(`${path}/marks.js`);
 const { grouped, matching, opening, portions } = await import(`${path}/names.js`);
 const { lineOf } = await import(`${path}/points.js`);
 const { RunSource } = await import(`${path}/run_source.js`);
+const { byGroup, meanOf } = await import(`${path}/seeds.js`);
 const { band, entries, stroke, traces } = await import(`${path}/traces.js`);
 
 const line = (y, x = y.map((_, i) => i + 1)) => lineOf({ name: "a", x, last: y });
@@ -152,15 +153,15 @@ test("the band is closed for each stretch between gaps", () => {
   assert.deepEqual(band([1], [null], [null]), { x: [], y: [] });
 });
 
-test("of many lines each is one stroke that has the least and the greatest value of every bin", () => {
+test("of many lines each has one stroke behind it through the least and the greatest value of every bin", () => {
   assert.deepEqual(stroke([1, 2, 3], [0, null, -5], [1, null, 9]), { x: [1, 1, 2, 2, 3, 3], y: [0, 1, null, null, -5, 9] });
   assert.deepEqual(stroke([1, 2], [0, 3], [1, 4]).y, [0, 1, 4, 3]);
   const binned = lineOf({ name: "a", x: [1, 2, 3], last: [1, 1, 1], min: [0, 0, 0], max: [2, 99, 2] });
   const made = (count, smoothing) => traces(Array.from({ length: count }, () => ({ label: "a", line: binned, look })), { smoothing, x: "step" });
   assert.deepEqual(made(3, 0).map((t) => t.fill ?? ""), ["toself", "", "toself", "", "toself", ""]);
-  assert.equal(made(4, 0).length, 4);
-  assert.ok(made(4, 0).every((t) => Math.max(...t.y) === 99));
-  assert.deepEqual(made(4, 0.5).map((t) => t.opacity ?? 1), [0.3, 1, 0.3, 1, 0.3, 1, 0.3, 1]);
+  const many = made(4, 0.5);
+  assert.deepEqual(many.map((t) => t.opacity ?? 1), [0.4, 1, 0.4, 1, 0.4, 1, 0.4, 1]);
+  assert.ok(many.filter((t) => t.opacity).every((t) => Math.max(...t.y) === 99));
 });
 
 test("the axes of a crowded chart reach from the least to the greatest value of all bins and to what is not finite", () => {
@@ -190,6 +191,30 @@ test("a spike, a point between gaps and what is not finite are painted in a crow
   assert.ok(drawnTo.some(([, x, y]) => x === 100 && y === 0), "the spike");
   assert.ok(drawnTo.some(([name, x, y]) => name === "lineTo" && x === 100 && y === 90), "a point alone");
   assert.equal(drawnTo.filter(([, x]) => Math.abs(x - 50) === 4 || Math.abs(x - 50) === 3).length, 4, "the cross");
+});
+
+test("the mean of runs counts each where it has a finite value, however long it is", () => {
+  const at = (x, last) => lineOf({ name: "a", x, last });
+  const mean = meanOf([at([1, 2, 3, 4], [1, 2, "NaN", 4]), at([1, 3, 5], [3, 5, 9])]);
+  assert.deepEqual(mean.x, [1, 2, 3, 4, 5]);
+  assert.deepEqual(mean.y, [2, 3, 5, 5.5, 9]);
+  assert.deepEqual(mean.n, [2, 2, 1, 2, 1]);
+  assert.deepEqual(mean.odd, [{ x: 3, word: "NaN" }]);
+  assert.deepEqual([mean.min[0], mean.max[0]], [2 - Math.SQRT2, 2 + Math.SQRT2]);
+  assert.deepEqual([mean.min[2], mean.max[2]], [5, 5], "one line alone deviates from nothing");
+  assert.deepEqual(meanOf([at([1, 2], [1, 1]), at([2, 3], [3, 3])]).n, [1, 2, 1], "before it begins it does not count");
+  const none = meanOf([at([1, 2], ["NaN", 1]), at([1, 2], ["NaN", 3])]);
+  assert.deepEqual([none.y, none.min, none.n], [[null, 2], [null, 2 - Math.SQRT2], [0, 2]]);
+});
+
+test("runs of one group are one line with their number, others and hidden ones are not in it", () => {
+  const source = (id, value, hidden = false) => ({ id, name: `#${id}`, hidden, lines: new Map([["a", line([value])]]) });
+  const found = byGroup([source(1, 1), source(2, 9), source(3, 3), source(4, 50, true), source(5, 7)], [[1, 3, 4], [5]], ["a"]);
+  assert.deepEqual(found.map((one) => [one.id, one.name, one.lines.get("a").y]), [[1, "#1, mean ± std, n = 2", [2]], [2, "#2", [9]], [5, "#5", [7]]]);
+  const alone = entries(["a"], byGroup([source(1, 1), source(3, 3)], [[1, 3]], ["a"]), "light");
+  assert.deepEqual(alone.map((one) => one.label), ["#1, mean ± std, n = 2"]);
+  const means = Array.from({ length: 5 }, () => ({ label: "m", line: meanOf([line([1, 2]), line([3, 5])]), look }));
+  assert.equal(traces(means, { smoothing: 0, x: "step" }).filter((one) => one.fill === "toself").length, 5, "each with its band");
 });
 
 test("several runs differ in colour, their metrics in dash; one that is hidden is not drawn", () => {

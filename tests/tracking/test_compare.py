@@ -77,8 +77,10 @@ def test_each_layer_is_seen(people: People) -> None:
 
 
 def test_runs_that_differ_by_seed_are_one_column_with_its_spread(people: People, editor: Client) -> None:
-    made(people, (0.1, 1, 0.9), (0.1, 2, 0.92), (0.2, 1, 0.5))
+    one, two, _ = made(people, (0.1, 1, 0.9), (0.1, 2, 0.92), (0.2, 1, 0.5))
     text = page(people, editor, runs="1,2,3")
+    assert f'data-groups="[[{one.pk}, {two.pk}]]"' in text, "their curves can be one too"
+    assert "data-groups" not in page(people, editor, runs="1,3")
     assert "2 seeds, mean ± std" in text
     assert "0.91 ± 0.01414" in text
 

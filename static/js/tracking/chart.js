@@ -13,6 +13,7 @@ import { markAt } from "./marks.js";
 import { painter } from "./painter.js";
 import { CONFIG, layout, plotly } from "./plotly.js";
 import { format } from "./points.js";
+import { byGroup } from "./seeds.js";
 import { entries, isCrowded, tails, traces } from "./traces.js";
 
 const MOST_READOUT = 14;
@@ -22,7 +23,7 @@ const CLICK_PX = 4;
 /** @typedef {import("./traces.js").Source} Source */
 /**
  * @typedef {{smoothing: number, logX: boolean, logY: boolean, x: import("./axes.js").Axis, clip: import("./clip.js").Clip,
- *   events: boolean, zoom?: [number, number] | null, marks?: import("./marks.js").Mark[]}} Options shared by all charts of a page
+ *   events: boolean, zoom?: [number, number] | null, marks?: import("./marks.js").Mark[], groups?: number[][]}} Options shared by all charts of a page; of `groups` of runs the means are drawn
  */
 /** @type {Options} */
 export const OPTIONS = { smoothing: 0, logX: false, logY: false, x: "step", clip: "none", events: true };
@@ -85,7 +86,8 @@ export class Chart {
 
   /** The lines that have come. */
   entries() {
-    return entries(this.group.names, this.sources, theme());
+    const { names } = this.group;
+    return entries(names, byGroup(this.sources, this.options.groups ?? [], names), theme());
   }
 
   async draw() {

@@ -109,6 +109,7 @@ export class ChartGrid extends HTMLElement {
     hearButton("unpin", () => this.crosshair?.release());
     hearButton("layout-reset", async () => this.take(await this.store?.reset()));
     hearButton("layout-share", async () => { if (this.layout && (await this.store?.share(this.layout))) this.say("Members of the project who arranged nothing themselves now see the charts like this."); });
+    control("seeds")?.addEventListener("change", () => { Object.assign(this.options ?? {}, { groups: control("seeds").checked ? JSON.parse(control("seeds").dataset.groups) : [] }); this.redraw(); });
     control("abandoned")?.addEventListener("change", () => { this.tails = control("abandoned").checked; this.reload(); });
     control("filter")?.addEventListener("input", () => {
       clearTimeout(this.typing);

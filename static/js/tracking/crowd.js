@@ -2,7 +2,7 @@
 // A chart of many binned lines: Plotly draws its axes, and a canvas over them the lines, in a tenth of the time.
 import { drawn } from "./axes.js";
 import { smooth } from "./points.js";
-import { ODD_COLOUR, levelOf, stroke } from "./traces.js";
+import { ODD_COLOUR, SPAN_ALPHA, levelOf, stroke } from "./traces.js";
 
 /** @typedef {import("./traces.js").Entry} Entry */
 /** @typedef {{smoothing: number, x: import("./axes.js").Axis, logX?: boolean, logY?: boolean}} Options */
@@ -10,7 +10,6 @@ import { ODD_COLOUR, levelOf, stroke } from "./traces.js";
 
 const PATTERNS = { solid: [], dash: [9, 5], dot: [2, 3], dashdot: [9, 4, 2, 4] };
 const ARM_PX = 3.5;
-const SPAN_ALPHA = 0.4; // from the least to the greatest values of bins, behind all lines
 
 /**
  * What Plotly is given instead of the lines: one that cannot be seen, from corner to corner of the place that they take.

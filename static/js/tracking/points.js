@@ -3,7 +3,7 @@
 
 export const MOST_POINTS = 3000;
 
-/** @typedef {{name: string, x: number[], y: (number | null)[], min?: (number | null)[], max?: (number | null)[], odd: {x: number, word: string}[], tails?: (Line & {fence: number})[]}} Line `tails` were done again by a later attempt */
+/** @typedef {{name: string, x: number[], y: (number | null)[], min?: (number | null)[], max?: (number | null)[], odd: {x: number, word: string}[], tails?: (Line & {fence: number})[], n?: number[]}} Line `tails` were done again by a later attempt; `n` lines have a value where this is a mean */
 
 /**
  * A number out of JSON, where NaN and infinities are words.

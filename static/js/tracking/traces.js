@@ -5,11 +5,12 @@ import { DASHES, lookOfMetric, lookOfRun } from "./colours.js";
 import { smooth } from "./points.js";
 
 /** @typedef {import("./points.js").Line} Line */
-/** @typedef {{id: number, name: string, lines: Map<string, Line>, hidden?: boolean}} Source the lines of a run */
+/** @typedef {{id: number, name: string, lines: Map<string, Line>, hidden?: boolean, of?: number}} Source the lines of a run, or the means `of` several */
 /** @typedef {{label: string, line: Line, look: import("./colours.js").Look}} Entry a line of a chart, with its words and look */
 
 const SHORT = 3;
 const MOST_BANDS = 3; // more of them hide each other, and cost as much again as the lines
+export const SPAN_ALPHA = 0.4; // of the stroke behind a line among many
 export const ODD_COLOUR = "#b42318";
 
 /**
@@ -20,7 +21,7 @@ export const ODD_COLOUR = "#b42318";
  * @returns {Entry[]}
  */
 export function entries(names, sources, on) {
-  const many = sources.length > 1;
+  const many = sources.length > 1 || sources.some((source) => source.of);
   return names.flatMap((name, k) => sources.flatMap((source) => {
     const line = source.lines.get(name);
     if (!line || source.hidden || (many && !line.x.length)) return [];
@@ -30,9 +31,9 @@ export function entries(names, sources, on) {
   }));
 }
 
-/** Whether so many of them have bins that bands would hide each other. @param {Entry[]} found */
+/** Whether so many of them have bins that bands would hide each other; deviations from a mean are always bands. @param {Entry[]} found */
 export function isCrowded(found) {
-  return found.filter((entry) => entry.line.min).length > MOST_BANDS;
+  return !found.some((entry) => entry.line.n) && found.filter((entry) => entry.line.min).length > MOST_BANDS;
 }
 
 /**
@@ -78,16 +79,14 @@ function itself({ label, line, look }, options) {
 }
 
 /**
- * A line among many: one stroke through the least and the greatest value of each bin, behind the smooth one if there is one.
+ * A line among many: behind it one stroke through the least and the greatest value of each bin.
  * @param {Entry} entry
  * @param {{smoothing: number, x: import("./axes.js").Axis}} options
  */
 function strokes({ label, line, look }, options) {
   const { x, y } = stroke(along(line.x, options.x), line.min ?? [], line.max ?? []);
-  const own = { x, y, mode: "lines", line: { color: look.colour, width: 1.2, dash: look.dash }, hoverinfo: "skip" };
-  if (!options.smoothing) return [{ ...own, name: label }];
-  const smooth = itself({ label, line, look }, options);
-  return [{ ...own, opacity: 0.3, showlegend: false }, smooth[smooth.length - 1]];
+  const own = itself({ label, line, look }, options);
+  return [{ x, y, mode: "lines", line: { color: look.colour, width: 1.2 }, opacity: SPAN_ALPHA, hoverinfo: "skip", showlegend: false }, own[own.length - 1]];
 }
 
 /** How high the marks of what is not finite stand: at the least of the newest values. @param {Line} line */
