@@ -112,3 +112,13 @@ class CheckpointOut(Schema):
     is_best: bool
     pinned: bool
     created_at: datetime
+
+
+class ReproductionOut(Schema):
+    of: int | None
+    verdict: str = Field(description="waiting, equal, differs or unknown")
+    words: str
+    metrics: list[str] = Field(description="Whose values differ.")
+    differs: dict[str, dict[str, list[str]]] = Field(
+        description="By layer and fact: the first run's value and this one's."
+    )

@@ -121,6 +121,14 @@ class Run(Record):
         part.replace(target)
         return target
 
+    def reproduce(self) -> Run:
+        """The same again with everything pinned; when it has finished, its `reproduction` says whether it is the same."""
+        return Run.read(self._connection, self._connection.create(f"/runs/{self.id}/rerun", {}))
+
+    def reproduction(self) -> Values:
+        """Of a run that repeats one: `verdict` equal or differs, then with what `differs`, by layer."""
+        return self._connection.get(f"/runs/{self.id}/reproduction")
+
     def results(self) -> Values:
         """What its best checkpoint gets right and wrong: `task`, `data`, and `reason` where there are none."""
         return self._connection.get(f"/runs/{self.id}/results")

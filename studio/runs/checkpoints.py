@@ -33,12 +33,24 @@ def path_of(checkpoint: Checkpoint) -> Path:
 
 def sha256_of(checkpoint: Checkpoint) -> str:
     """What the checkpoint's manifest says of its file, as hex; empty when the files are gone."""
+    return _digest(_manifest(checkpoint).get("files", {}).get(FILE, {}).get("sha256"))
+
+
+def weights_sha256_of(checkpoint: Checkpoint) -> str:
+    """Of the weights alone: equal for equal bits, whatever else is in the file. Empty when that is not known."""
+    return _digest(_manifest(checkpoint).get("weights_sha256"))
+
+
+def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
     try:
-        manifest = json.loads(path_of(checkpoint).with_name("manifest.json").read_text(encoding="utf-8"))
-        digest = manifest["files"][FILE]["sha256"]
+        found = json.loads(path_of(checkpoint).with_name("manifest.json").read_text(encoding="utf-8"))
+        return found if isinstance(found["files"][FILE], dict) else {}
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return digest if isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) else ""
+        return {}
+
+
+def _digest(found: Any) -> str:
+    return found if isinstance(found, str) and re.fullmatch(r"[0-9a-f]{64}", found) else ""
 
 
 def pin(checkpoint: Checkpoint, pinned: bool) -> None:

@@ -163,6 +163,7 @@ ROUTES = [
     matrix.edits("api:pause_run", in_state("running"), ok=200, anonymous=401),
     matrix.edits("api:resume_run", in_state("failed"), ok=200, anonymous=401),
     creates("api:rerun_run", a_run),
+    reads("api:read_reproduction", a_run),
     reads("api:read_series", a_run),
     reads("api:read_system", a_run),
     reads("api:read_points", a_run, query=lambda people, kwargs: "metric=loss"),

@@ -16,6 +16,7 @@ from trainer_core import saved
 from trainer_core.callbacks.checkpoint import Checkpoint
 from trainer_core.checkpoint import io, state
 from trainer_core.checkpoint.background import BackgroundWrite, host_copy
+from trainer_core.checkpoint.digest import weights_sha256
 from trainer_core.durations import Duration
 from trainer_core.errors import CheckpointError, NonFiniteError, SIGTERMException
 from trainer_core.loggers.spool import SpoolLogger
@@ -172,7 +173,7 @@ class RunCheckpoint(Checkpoint):
         if told is None:
             self._written(name, best)
             return
-        extra = {"step": step, "fence": self.fence, "metrics": _plain(metrics)}
+        extra: dict[str, Any] = {"step": step, "fence": self.fence, "metrics": _plain(metrics)}
         event = {
             "step": step,
             "epoch": float(trainer.current_epoch + (reason == "epoch")),
@@ -188,6 +189,7 @@ class RunCheckpoint(Checkpoint):
 
         def write() -> None:
             try:
+                extra["weights_sha256"] = weights_sha256(snapshot["state_dict"])
                 manifest = io.write_folder(self.folder / name, snapshot, extra)
                 self._written(name, best)
             except OSError as error:

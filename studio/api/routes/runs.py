@@ -13,10 +13,11 @@ from studio.api.auth import user_of
 from studio.api.idempotency import key_of, once
 from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas_queue import queueing_of
-from studio.api.schemas_runs import EventOut, RunDetail, RunFilters, RunGiven, RunOut
+from studio.api.schemas_runs import EventOut, ReproductionOut, RunDetail, RunFilters, RunGiven, RunOut
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.cancel import request_cancel, request_pause, request_resume
 from studio.runs.models import Checkpoint, Run
+from studio.runs.reproduce import reproduction_of
 from studio.runs.submit import rerun, submit_run
 
 router = Router(tags=["runs"])
@@ -123,3 +124,27 @@ def rerun_run(request: HttpRequest, pk: int) -> Status[Run]:
     """The same specification and seed again, as a child of this run."""
     user = user_of(request)
     return Status(201, _read(user, rerun(run=_read(user, pk, Role.EDITOR), user=user).pk))
+
+
+@router.get("/runs/{pk}/reproduction", response=ReproductionOut)
+def read_reproduction(request: HttpRequest, pk: int) -> dict[str, Any]:
+    """Of a run that repeats another one: whether it ended alike, bit for bit, or what differs, by layer."""
+    found = reproduction_of(_read(user_of(request), pk))
+    if found is None:
+        return {
+            "of": None,
+            "verdict": "unknown",
+            "words": "This run repeats no other one.",
+            "metrics": [],
+            "differs": {},
+        }
+    differs: dict[str, dict[str, list[str]]] = {}
+    for row in found.rows:
+        differs.setdefault(row.layer, {})[row.name] = list(row.values)
+    return {
+        "of": found.of.pk,
+        "verdict": found.verdict,
+        "words": found.words,
+        "metrics": list(found.metrics),
+        "differs": differs,
+    }

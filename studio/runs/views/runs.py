@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from studio.accounts.access import can, get_for
 from studio.accounts.models import Role, User
 from studio.core.download import stream_file
-from studio.runs import checkpoints, diff, promote, starts, timeline
+from studio.runs import checkpoints, diff, promote, reproduce, starts, timeline
 from studio.runs.models import Checkpoint, Run, State
 from studio.runs.register import online
 
@@ -38,6 +38,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "events": found.events.order_by("-pk")[:MOST_EVENTS],
         "unsaved": checkpoints.unsaved(found),
         "metrics": _metrics(found),
+        "reproduction": reproduce.reproduction_of(found),
         "began_with": starts.origin(found, cast(User, request.user)),
         "children": found.children.order_by("-number")[:MOST_CHILDREN],
         "no_worker": found.state == State.QUEUED and not online().filter(pool=found.pool).exists(),

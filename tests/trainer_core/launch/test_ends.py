@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from tests.chaos.pool import Pool
 from tests.trainer_core.launch.attempts import Attempt
 from trainer_core.checkpoint import io
+from trainer_core.checkpoint.digest import weights_sha256
 from trainer_core.launch import warm_up
 from trainer_core.loops.clock import PARTS
 
@@ -61,6 +63,12 @@ def last(attempt: Attempt) -> dict[str, Any]:
     folder = attempt.run / "checkpoints" / attempt.checkpoints()[0]
     io.verify_folder(folder)
     return io.read_file(folder / io.FILE)
+
+
+def weights_told(attempt: Attempt) -> str:
+    """The digest by which the studio says that two runs ended alike."""
+    manifest = attempt.run / "checkpoints" / attempt.committed()[0] / io.MANIFEST
+    return str(json.loads(manifest.read_text())["weights_sha256"])
 
 
 def test_a_whole_run_says_so(whole: Attempt) -> None:
@@ -127,6 +135,7 @@ def test_what_was_broken_off_resumes_to_the_bits_of_the_whole_run(
     assert ours["global_step"] == theirs["global_step"] == STEPS
     for key in ("state_dict", "optimizer_states", "lr_schedulers"):
         torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=0)
+    assert weights_told(second) == weights_told(whole) == weights_sha256(ours["state_dict"])
     for metric in ("loss", "val_loss"):
         before = {step: value for step, value in first.points(metric).items() if step <= from_step}
         assert before | second.points(metric) == whole.points(metric)
