@@ -26,9 +26,12 @@ CLASSES = {"span": {"mention"}}
 DEEPER = {"h1": "h3", "h2": "h3", "h3": "h4", "h4": "h5", "h5": "h6", "h6": "h6"}  # below the title of a page
 
 
-def render(text: str, people: Collection[str] = ()) -> SafeString:
-    """HTML of `text`; `@name` stands out where the name is one of `people`. Links open with no word of where from."""
-    html = _parser().render(text, {"people": {name.lower() for name in people}})
+def render(text: str, people: Collection[str] = (), *, is_page: bool = False) -> SafeString:
+    """HTML of `text`; `@name` stands out where the name is one of `people`. Links open with no word of where from.
+
+    Headings begin at h3, below those of the page; of a text that is the page (`is_page`) at h2.
+    """
+    html = _parser().render(text, {"people": {name.lower() for name in people}, "is_page": is_page})
     return mark_safe(  # noqa: S308 - cleaned in this very line
         nh3.clean(
             html,
@@ -39,6 +42,24 @@ def render(text: str, people: Collection[str] = ()) -> SafeString:
             link_rel="noopener noreferrer nofollow",
         )
     )
+
+
+def parts(text: str) -> list[tuple[str, int, str | None]]:
+    """The top parts of `text` in their order: (source, number of its first line, what a fence says it is, else None).
+
+    A fenced part's source is what is inside the fence. Link references work within a part only.
+    """
+    lines = text.splitlines(keepends=True)
+    found: list[tuple[str, int, str | None]] = []
+    for token in _parser().parse(text):
+        if token.level or token.map is None or token.nesting < 0:
+            continue
+        first, end = token.map
+        if token.type == "fence":
+            found.append((token.content, first + 1, token.info.strip()))
+        else:
+            found.append(("".join(lines[first:end]), first + 1, None))
+    return found
 
 
 def mentions(text: str) -> list[str]:
@@ -80,5 +101,8 @@ def _text(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str
 
 
 def _heading(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    tokens[index].tag = DEEPER[tokens[index].tag]
+    deeper = (
+        DEEPER if not env.get("is_page") else {"h1": "h2", **{f"h{n}": f"h{n + 1}" for n in range(2, 6)}, "h6": "h6"}
+    )
+    tokens[index].tag = deeper[tokens[index].tag]
     return renderer.renderToken(tokens, index, options, env)

@@ -1,4 +1,4 @@
-"""Comments on a run: written by any member of its team, changed by who wrote them."""
+"""Comments on a run or a report: written by any member of its team, changed by who wrote them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from studio.accounts import activity
 from studio.accounts.models import Membership, User
 from studio.core.markdown import mentions, plain
 from studio.reports.errors import ReviewError
-from studio.reports.models import Comment
+from studio.reports.models import Comment, Report
 from studio.runs.models import Run
 
 LONGEST = 20_000
@@ -29,26 +29,31 @@ class Thread:
 
 def comment(
     *,
-    run: Run,
     author: User,
     text: str,
+    run: Run | None = None,
+    report: Report | None = None,
+    block: str = "",
     parent: Comment | None = None,
     metric: str = "",
     step: int | None = None,
     checkpoint_step: int | None = None,
 ) -> Comment:
-    """Add a comment and tell whom it concerns: those it names, who wrote in the thread, who started the run.
+    """Add a comment and tell whom it concerns: those it names, who wrote in the thread, whose the run
+    or the report is.
 
-    ReviewError for no words, too many, or an answer to a comment of another run. Five queries.
+    ReviewError for no words, too many, or an answer to a comment on something else. Five queries.
     """
     text = checked(text)
-    if parent is not None and parent.run_id != run.pk:
-        raise ReviewError("The comment that this answers is about another run.")
-    if parent is not None and parent.parent_id is not None:
-        parent = parent.parent
+    if parent is not None and parent.about != (run or report):
+        raise ReviewError("The comment that this answers is about something else.")
+    if parent is not None:
+        parent, block = parent.parent or parent, parent.block
     with transaction.atomic():
         made = Comment.objects.create(
             run=run,
+            report=report,
+            block=block,
             author=author,
             text=text,
             parent=parent,
@@ -57,10 +62,10 @@ def comment(
             checkpoint_step=checkpoint_step,
         )
         activity.add(
-            project=run.project,
+            project=made.project,
             actor=author,
             kind="comment.add",
-            title=f"{author} wrote about {run}",
+            title=f"{author} wrote about {made.about}",
             text=plain(text),
             url=address(made),
             people=_concerned(made),
@@ -78,10 +83,10 @@ def edit(*, comment: Comment, text: str) -> None:
         named = [name for name in mentions(text) if name not in before]
         if named and (people := _members(comment, named)):
             activity.add(
-                project=comment.run.project,
+                project=comment.project,
                 actor=comment.author,
                 kind="comment.edit",
-                title=f"{comment.author} named you in a comment on {comment.run}",
+                title=f"{comment.author} named you in a comment on {comment.about}",
                 text=plain(text),
                 url=address(comment),
                 people=dict.fromkeys(people, "named"),
@@ -101,7 +106,7 @@ def resolve(*, comment: Comment, by: User, resolved: bool) -> None:
 
 
 def threads(comments: Sequence[Comment]) -> list[Thread]:
-    """The comments of a run as threads, the oldest first; a deleted one without answers is left out."""
+    """Comments as threads, the oldest first; a deleted one without answers is left out."""
     found = {c.pk: Thread(c) for c in comments if c.parent_id is None}
     for c in comments:
         if c.parent_id in found and c.deleted_at is None:
@@ -110,7 +115,13 @@ def threads(comments: Sequence[Comment]) -> list[Thread]:
 
 
 def address(comment: Comment) -> str:
-    return f"{reverse('run-discussion', args=[comment.run_id])}#comment-{comment.pk}"
+    return f"{page_of(comment)}#comment-{comment.pk}"
+
+
+def page_of(comment: Comment) -> str:
+    if comment.report_id is not None:
+        return reverse("report", args=[comment.report_id])
+    return reverse("run-discussion", args=[comment.run_id])
 
 
 def checked(text: str) -> str:
@@ -125,10 +136,10 @@ def checked(text: str) -> str:
 def _concerned(made: Comment) -> dict[int, str]:
     """Whom a new comment concerns, and why; who is named is told so rather than anything else."""
     people: dict[int, str] = {}
-    if made.run.created_by_id is not None:
-        people[made.run.created_by_id] = "yours"
+    if made.about.created_by_id is not None:
+        people[made.about.created_by_id] = "yours"
     if made.parent_id is not None:
-        wrote = Comment.objects.filter(run_id=made.run_id, author__isnull=False)
+        wrote = Comment.objects.filter(author__isnull=False)
         wrote = wrote.filter(pk=made.parent_id) | wrote.filter(parent_id=made.parent_id)
         people.update(dict.fromkeys(wrote.values_list("author_id", flat=True), "thread"))
     people.update(dict.fromkeys(_members(made, mentions(made.text)), "named"))
@@ -136,8 +147,8 @@ def _concerned(made: Comment) -> dict[int, str]:
 
 
 def _members(made: Comment, names: Sequence[str]) -> list[int]:
-    """Members of the run's team with these log-in names (in lower case)."""
+    """Members of the team with these log-in names (in lower case)."""
     if not names:
         return []
-    rows = Membership.objects.filter(team_id=made.run.project.team_id, user__is_active=True)
+    rows = Membership.objects.filter(team_id=made.project.team_id, user__is_active=True)
     return [pk for pk, name in rows.values_list("user_id", "user__username") if name.lower() in names]

@@ -1,4 +1,4 @@
-"""Forms of comments, reviews and links."""
+"""Forms of comments, reviews, reports and links."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from studio.accounts.models import User
+from studio.reports.blocks import LONGEST_BODY
 from studio.reports.comments import LONGEST
 from studio.reports.models import Comment, ShareLink
 from studio.reports.sharing import DAYS, MOST_DAYS
@@ -97,7 +98,11 @@ class ShareForm(forms.Form):
     show_files = forms.BooleanField(label="Checkpoints, to download", required=False)
     show_author = forms.BooleanField(label="Your name", required=False)
 
-    LEFT_OUT = {"comparison": ("show_logs", "show_files"), "checkpoint": ("show_logs", "show_files", "freeze")}
+    LEFT_OUT = {
+        "comparison": ("show_logs", "show_files"),
+        "checkpoint": ("show_logs", "show_files", "freeze"),
+        "report": ("show_config", "show_logs", "show_files"),
+    }
 
     def __init__(self, kind: str, data: Any = None) -> None:
         super().__init__(data)
@@ -112,3 +117,31 @@ class PasswordForm(forms.Form):
     password = forms.CharField(
         max_length=128, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
     )
+
+
+class ReportForm(forms.Form):
+    """`base` is the version that was changed; 0 for a new report."""
+
+    title = forms.CharField(max_length=120)
+    body = forms.CharField(
+        label="Text",
+        max_length=LONGEST_BODY,
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 24, "spellcheck": "true", "class": "report-text"}),
+        help_text="Markdown, with fenced blocks for charts, tables, runs, images and checkpoints.",
+    )
+    base = forms.IntegerField(min_value=0, max_value=10**9, initial=0, widget=forms.HiddenInput())
+
+
+class BlockCommentForm(forms.Form):
+    """A comment on a report: on one of its parts, on all of it, or an answer."""
+
+    text = words("Comment")
+    block = forms.RegexField(r"^[0-9a-f]{12}(-\d{1,4})?$", required=False, widget=forms.HiddenInput())
+    parent = forms.ModelChoiceField(queryset=Comment.objects.none(), required=False, widget=forms.HiddenInput())
+
+    def __init__(self, data: Any = None, *, comments: Any = None) -> None:
+        super().__init__(data)
+        if comments is not None:
+            self.fields["parent"].queryset = comments  # type: ignore[attr-defined]

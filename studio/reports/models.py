@@ -1,4 +1,4 @@
-"""What people say about runs and whom they show them to: comments, reviews that were asked for, links."""
+"""What people say about runs and whom they show them to: reports, comments, reviews that were asked for, links."""
 
 from __future__ import annotations
 
@@ -20,14 +20,70 @@ class OfRunQuerySet(models.QuerySet[Any]):
         return self.filter(run__project__team__memberships__user=user)
 
 
+class OfProjectQuerySet(models.QuerySet[Any]):
+    """Rows with a `project`: seen by the members of its team."""
+
+    def visible_to(self, user: User) -> OfProjectQuerySet:
+        return self.filter(project__team__memberships__user=user)
+
+
+class Report(models.Model):
+    """A page that people of a project write about its runs; its words are those of its newest version."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="reports")
+    title = models.CharField(max_length=120)
+    is_draft = models.BooleanField(default=True)
+    version = models.PositiveIntegerField(default=0, help_text="number of the newest version")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    objects = OfProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-updated_at", "-pk"]
+        indexes = [models.Index(fields=["project", "-updated_at"], name="report_project_updated")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class ReportVersion(models.Model):
+    """What a report said at a time; only ever added. `frozen` has the numbers of its frozen panels by their keys."""
+
+    report = models.ForeignKey(Report, models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    title = models.CharField(max_length=120)
+    body = models.TextField(blank=True, default="")
+    frozen = models.JSONField(default=dict, blank=True)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["report", "number"], name="report_version_unique")]
+
+    def __str__(self) -> str:
+        return f"version {self.number} of report {self.report_id}"
+
+
+class CommentQuerySet(models.QuerySet["Comment"]):
+    def visible_to(self, user: User) -> CommentQuerySet:
+        of_run = models.Q(run__project__team__memberships__user=user)
+        return self.filter(of_run | models.Q(report__project__team__memberships__user=user))
+
+
 class Comment(models.Model):
-    """Words about a run, in Markdown; with `metric` and `step` about a point of its charts, else about all of it.
+    """Words about a run or a report, in Markdown; with `metric` and `step` about a point of a run's charts, with `block`
+    about a part of a report, else about all of it.
 
     An answer has the comment it answers as `parent`; answers have no answers. What was deleted keeps its place without
     its words while it has answers.
     """
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="comments")
+    run = models.ForeignKey(Run, models.CASCADE, null=True, blank=True, related_name="comments")
+    report = models.ForeignKey(Report, models.CASCADE, null=True, blank=True, related_name="comments")
+    block = models.CharField(max_length=20, blank=True, default="", help_text="key of the part of the report")
     parent = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="answers")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     text = models.TextField()
@@ -40,13 +96,34 @@ class Comment(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolved_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
 
-    objects = OfRunQuerySet.as_manager()
+    objects = CommentQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="comment_about_one",
+                condition=models.Q(run__isnull=False, report__isnull=True, block="")
+                | models.Q(run__isnull=True, report__isnull=False, metric="", checkpoint_step__isnull=True),
+            )
+        ]
 
     def __str__(self) -> str:
-        return f"comment {self.pk} on run {self.run_id}"
+        return f"comment {self.pk} on {self.about}"
+
+    @property
+    def about(self) -> Run | Report:
+        found = self.run or self.report
+        assert found is not None
+        return found
+
+    @property
+    def project(self) -> Project:
+        return self.about.project
+
+    @property
+    def project_id(self) -> int:
+        return self.about.project_id
 
 
 class ReviewRequest(models.Model):
@@ -81,13 +158,6 @@ class ReviewRequest(models.Model):
         return f"review of run {self.run_id} by {self.reviewer}"
 
 
-class OfProjectQuerySet(models.QuerySet[Any]):
-    """Rows with a `project`: seen by the members of its team."""
-
-    def visible_to(self, user: User) -> OfProjectQuerySet:
-        return self.filter(project__team__memberships__user=user)
-
-
 class ShareLink(models.Model):
     """An address at which anybody reads one thing of a project without an account; only the sha256 of it is kept.
 
@@ -98,11 +168,13 @@ class ShareLink(models.Model):
         RUN = "run", "run"
         COMPARISON = "comparison", "comparison"
         CHECKPOINT = "checkpoint", "checkpoint"
+        REPORT = "report", "report"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="share_links")
     kind = models.CharField(max_length=10, choices=Kind)
     run = models.ForeignKey(Run, models.CASCADE, null=True, blank=True, related_name="+")
     checkpoint = models.ForeignKey(Checkpoint, models.CASCADE, null=True, blank=True, related_name="+")
+    report = models.ForeignKey(Report, models.CASCADE, null=True, blank=True, related_name="+")
     run_ids = models.JSONField(default=list, blank=True, help_text="the runs of a comparison, in their order")
     title = models.CharField(max_length=120, blank=True, default="")
     digest = models.CharField(max_length=64)
@@ -129,9 +201,10 @@ class ShareLink(models.Model):
             models.UniqueConstraint(fields=["digest"], name="share_link_digest_unique"),
             models.CheckConstraint(
                 name="share_link_target",
-                condition=models.Q(kind="run", run__isnull=False, checkpoint__isnull=True)
-                | models.Q(kind="comparison", run__isnull=True, checkpoint__isnull=True)
-                | models.Q(kind="checkpoint", run__isnull=True, checkpoint__isnull=False),
+                condition=models.Q(kind="run", run__isnull=False, checkpoint__isnull=True, report__isnull=True)
+                | models.Q(kind="comparison", run__isnull=True, checkpoint__isnull=True, report__isnull=True)
+                | models.Q(kind="checkpoint", run__isnull=True, checkpoint__isnull=False, report__isnull=True)
+                | models.Q(kind="report", run__isnull=True, checkpoint__isnull=True, report__isnull=False),
             ),
         ]
         indexes = [models.Index(fields=["project", "-created_at"], name="share_link_project_at")]

@@ -12,10 +12,12 @@ from typing import Any, cast
 from django.core.cache import cache
 from django.db.models import Count, Max
 
-from studio.accounts.models import Membership
 from studio.reports import redact
 from studio.reports.curves import charts_of
+from studio.reports.known_names import names_of
 from studio.reports.models import ShareLink
+from studio.reports.shared_report import view_of_report
+from studio.reports.writing import version_of
 from studio.runs import checkpoints, diff, facts
 from studio.runs.compare.layers import rows_of
 from studio.runs.compare.variants import variants_of, verdict
@@ -34,7 +36,8 @@ def shown(link: ShareLink) -> tuple[View, str]:
     """What the link shows now, and a cursor that is another one when that changes. Four queries when nothing changed."""
     if link.frozen:
         return link.snapshot or {}, "frozen"
-    cursor = cursor_of(runs_of(link))
+    # A report is not followed live: what it shows is at most CACHE_S old.
+    cursor = cursor_of(runs_of(link)) if link.report is None else str(link.report.version)
     key = f"shared:{link.digest}:{cursor}"
     if (found := cache.get(key)) is None:
         cache.set(key, found := view_of(link), CACHE_S)
@@ -68,27 +71,20 @@ def cursor_of(runs: Sequence[Run]) -> str:
 
 def view_of(link: ShareLink) -> View:
     """All of it as JSON. About twenty queries, and nine a run for its curves."""
+    if link.report is not None:
+        view = view_of_report(link.project, version_of(link.report))
+        return {**view, "author": redact.text(str(link.created_by)) if link.show_author and link.created_by else ""}
     runs = runs_of(link)
-    machines, people = _names(link, runs)
+    machines, people = names_of(link.project, [run.pk for run in runs])
     hidden = [*machines, *people]
     made = {ShareLink.Kind.RUN: _run, ShareLink.Kind.COMPARISON: _comparison, ShareLink.Kind.CHECKPOINT: _checkpoint}
-    view: View = made[ShareLink.Kind(link.kind)](link, runs, hidden) if runs else {"heading": "Nothing to see any more"}
+    view = made[ShareLink.Kind(link.kind)](link, runs, hidden) if runs else {"heading": "Nothing to see any more"}
     view = redact.tree(view, machines)
     view["kind"] = link.kind
     view["author"] = redact.text(str(link.created_by)) if link.show_author and link.created_by else ""
     view["heading"] = redact.text(link.title, machines) or view["heading"]
     view["pending"] = not link.frozen and any(run.state in PENDING for run in runs)
     return view
-
-
-def _names(link: ShareLink, runs: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """Names of the machines of these runs, and of the people of the team. Two queries."""
-    found = set()
-    attempts = Attempt.objects.filter(run_id__in=[run.pk for run in runs])
-    for host, name, at in attempts.values_list("host", "worker__name", "worker__host"):
-        found |= {str(value) for value in (name, at, (host or {}).get("hostname"), (host or {}).get("host")) if value}
-    team = Membership.objects.filter(team_id=link.project.team_id).values_list("user__username", flat=True)
-    return sorted(found), list(team)
 
 
 def _run(link: ShareLink, runs: Sequence[Run], hidden: Sequence[str]) -> View:

@@ -16,7 +16,7 @@ from studio.accounts.audit import record
 from studio.accounts.models import Project, User
 from studio.core.tokens import new_token, token_digest
 from studio.reports.errors import ShareError
-from studio.reports.models import ShareLink
+from studio.reports.models import Report, ShareLink
 from studio.reports.shared import view_of
 from studio.runs import checkpoints
 from studio.runs.models import Checkpoint, Run
@@ -24,7 +24,7 @@ from studio.runs.models import Checkpoint, Run
 DAYS, MOST_DAYS, MOST_RUNS, MOST_LINKS = 14, 365, 50, 500
 PARTS = ("show_config", "show_logs", "show_files", "show_author")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
-Target = Run | Checkpoint | Sequence[Run]
+Target = Run | Checkpoint | Report | Sequence[Run]
 
 
 def share(
@@ -82,7 +82,7 @@ def find(token: str) -> ShareLink | None:
     One query whatever the token is, so that the time tells nothing.
     """
     digest = token_digest(token) if TOKEN.fullmatch(token) else ""
-    wanted = ("project", "run", "checkpoint__run", "created_by")
+    wanted = ("project", "run", "checkpoint__run", "report", "created_by")
     link = ShareLink.objects.filter(digest=digest).select_related(*wanted).first()
     if link is None or not link.is_open:
         return None
@@ -108,6 +108,8 @@ def count_view(link: ShareLink) -> None:
 def _aim(link: ShareLink, target: Target) -> None:
     if isinstance(target, Run):
         link.kind, link.run = ShareLink.Kind.RUN, target
+    elif isinstance(target, Report):
+        link.kind, link.report = ShareLink.Kind.REPORT, target
     elif isinstance(target, Checkpoint):
         if target.deleted_at is not None or not checkpoints.path_of(target).is_file():
             raise ShareError("The files of this checkpoint are gone. Share another one.")

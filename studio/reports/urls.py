@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from studio.reports.views import activity, discussion, links, shared
+from studio.reports.views import activity, discussion, links, reports, shared
 
 urlpatterns = [
     path("runs/<int:pk>/discussion/", discussion.run_discussion, name="run-discussion"),
@@ -14,6 +14,15 @@ urlpatterns = [
     path("reviews/<int:pk>/", discussion.review_answer, name="review-answer"),
     path("reviews/<int:pk>/withdraw/", discussion.review_withdraw, name="review-withdraw"),
     path("projects/<int:pk>/activity/", activity.project_activity, name="project-activity"),
+    path("projects/<int:pk>/reports/", reports.report_list, name="report-list"),
+    path("projects/<int:pk>/reports/new/", reports.report_create, name="report-create"),
+    path("reports/<int:pk>/", reports.report, name="report"),
+    path("reports/<int:pk>/edit/", reports.report_edit, name="report-edit"),
+    path("reports/<int:pk>/versions/", reports.report_versions, name="report-versions"),
+    path("reports/<int:pk>/publish/", reports.report_publish, name="report-publish"),
+    path("reports/<int:pk>/delete/", reports.report_delete, name="report-delete"),
+    path("reports/<int:pk>/export/", reports.report_export, name="report-export"),
+    path("reports/<int:pk>/comments/", reports.report_comment, name="report-comment"),
     path("projects/<int:pk>/links/", links.share_links, name="share-links"),
     path("projects/<int:pk>/links/new/", links.share_create, name="share-create"),
     path("links/<int:pk>/revoke/", links.share_revoke, name="share-revoke"),

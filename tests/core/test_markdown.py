@@ -42,6 +42,11 @@ def test_what_people_write_is_shown_as_they_mean_it() -> None:
         assert part in html
 
 
+def test_the_headings_of_a_text_that_is_the_page_follow_its_title() -> None:
+    html = render("# One\n\n## Two\n\n###### Six", is_page=True)
+    assert [f"<h{n}>" in html for n in (1, 2, 3, 6)] == [False, True, True, True]
+
+
 def test_only_people_of_the_team_stand_out() -> None:
     assert render("@Anna and @nobody", ["anna"]).count("mention") == 1
 

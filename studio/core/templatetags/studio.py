@@ -39,6 +39,7 @@ PLACES = {
     "project": r"project|run|run-(?!create).*",
     "model-list": r"model(-.*)?",
     "dataset-list": r"dataset(-.*)?",
+    "report-list": r"report(-.*)?",
     "share-links": r"share-.*",
     "registered-list": r"(registered|checkpoint)-.*",
 }

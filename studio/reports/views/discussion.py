@@ -22,7 +22,7 @@ from studio.runs.views.runs import page_of, read
 
 PAGE_SIZE = 50
 MOST_REVIEWS, MOST_ANSWERS = 50, 1000
-OF_RUN = ("run__project", "author", "resolved_by")
+OF_RUN = ("run__project", "report__project", "author", "resolved_by")
 
 
 @require_GET
@@ -67,7 +67,7 @@ def comment_delete(request: HttpRequest, pk: int) -> HttpResponse:
     found = _own(request, pk, Role.ADMIN)
     comments.delete(comment=found)
     messages.success(request, "The comment is deleted.")
-    return redirect("run-discussion", found.run_id)
+    return redirect(comments.page_of(found))
 
 
 @require_POST

@@ -19,7 +19,7 @@ from studio.accounts.models import Project, Role, User
 from studio.reports import sharing
 from studio.reports.errors import ShareError
 from studio.reports.forms import ShareForm
-from studio.reports.models import ShareLink
+from studio.reports.models import Report, ShareLink
 from studio.runs.models import Checkpoint, Run
 from studio.tracking.compare_views import numbered
 
@@ -31,7 +31,7 @@ def share_links(request: HttpRequest, pk: int) -> HttpResponse:
     """The links of a project, those that still open first."""
     project = get_for(request.user, Project.objects.select_related("team"), pk)
     rows = ShareLink.objects.filter(project=project).defer("snapshot")
-    rows = rows.select_related("run", "checkpoint__run", "created_by", "revoked_by")
+    rows = rows.select_related("run", "checkpoint__run", "report", "created_by", "revoked_by")
     context = {
         "project": project,
         "page": Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
@@ -44,7 +44,7 @@ def share_links(request: HttpRequest, pk: int) -> HttpResponse:
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
 def share_create(request: HttpRequest, pk: int) -> HttpResponse:
-    """`?run=7`, `?checkpoint=7` (ids) or `?runs=12,14` (numbers of a comparison). The new link is shown this once."""
+    """`?run=7`, `?checkpoint=7`, `?report=7` (ids) or `?runs=12,14` (numbers of a comparison). The new link is shown this once."""
     project = get_for(request.user, Project.objects.select_related("team"), pk, Role.EDITOR)
     kind, target = _target(project, request.GET)
     form = ShareForm(kind, request.POST or None)
@@ -93,6 +93,7 @@ def _target(project: Project, query: QueryDict) -> tuple[str, Any]:
         return ShareLink.Kind.COMPARISON, runs
     found: Any = None
     for kind, rows in (
+        (ShareLink.Kind.REPORT, Report.objects.filter(project=project)),
         (ShareLink.Kind.RUN, Run.objects.filter(project=project).listed()),
         (
             ShareLink.Kind.CHECKPOINT,
