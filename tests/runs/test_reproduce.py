@@ -46,7 +46,7 @@ def test_equal_bits_are_told_and_others_are_not(people: People, first: Run) -> N
     assert found is not None
     assert (found.verdict, found.rows) == ("equal", ())
     page = people.client("viewer").get(f"/runs/{run.pk}/").content.decode()
-    assert "Reproduced" in page
+    assert "Reproduces <a" in page
     assert "bit for bit" in page
     other = reproduction_of(again(people, first, "b" * 64))
     assert other is not None
