@@ -145,7 +145,7 @@ class TableForm(NamedForm):
         label="Or its address",
         required=False,
         max_length=2000,
-        widget=forms.TextInput(attrs={"class": "font-monospace", "placeholder": "https://example.org/table.csv"}),
+        widget=forms.TextInput(attrs={"class": "font-monospace", "placeholder": "https://example.org/data"}),
     )
     field_order = ["name", "file", "upload", "address", "text", "note"]
 
