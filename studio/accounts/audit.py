@@ -10,12 +10,17 @@ from django.db.models import Model
 from studio.accounts.access import project_of
 from studio.accounts.models import AuditEntry, Team, User
 
+LONGEST_NAME = 120
+
 
 def record(actor: User | AnonymousUser | None, action: str, obj: Model | None = None, **detail: Any) -> None:
     """Add an entry, in the transaction of what it tells about. `action` is noun.verb, such as `member.add`.
 
-    `detail` is JSON and holds no secret. One query, and one for each step to the object's project not yet read.
+    `detail` is JSON and holds no secret; what the object was called then is added to it. One query, and one for each
+    step to the object's project, or to what its name is made of, not yet read.
     """
+    if obj is not None:
+        detail = {"name": str(obj)[:LONGEST_NAME], **detail}
     AuditEntry.objects.create(
         actor=actor if isinstance(actor, User) else None,
         team_id=_team_id_of(obj),

@@ -53,8 +53,10 @@ GO = {
     "queue": "q",
     "model-list": "m",
     "dataset-list": "d",
+    "registered-list": "c",
     "report-list": "o",
     "project-rules": "e",
+    "share-links": "l",
     "worker-list": "w",
 }
 
