@@ -59,7 +59,7 @@ def public_addresses(host: str, port: int) -> list[str]:
         for address in addresses:
             if not is_public(address):
                 raise OutboundError(
-                    f"{host[:100]} leads to {address}, in the studio's own network, which addresses may not lead to. "
+                    f"{host[:100]} is inside the studio's own network, which addresses may not lead to. "
                     "An administrator can allow the host with STUDIO_OUTBOUND_HOSTS."
                 )
     return addresses
