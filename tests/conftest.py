@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -49,6 +50,33 @@ def _no_runs_of_other_tests() -> None:
     from django.conf import settings
 
     shutil.rmtree(settings.RUNS_DIR, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _signals_of_other_tests() -> Iterator[None]:
+    """A launcher that runs in a test's own process keeps its way to hear of a stop."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if signal.getsignal(signal.SIGTERM) != before:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def own_lightning() -> Iterator[None]:
+    """Lightning's names may lead to this engine in a test's own process, whatever other tests have imported there."""
+    from trainer_core.checkpoint import state
+
+    def is_its(name: str) -> bool:
+        return name.partition(".")[0] in ("lightning", "pytorch_lightning", "lightning_fabric")
+
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if is_its(name)}
+    finders, objects = list(sys.meta_path), state.KEEP_OBJECTS
+    yield
+    for name in list(sys.modules):
+        if is_its(name):
+            del sys.modules[name]
+    sys.modules.update(kept)
+    sys.meta_path[:], state.KEEP_OBJECTS = finders, objects
 
 
 @pytest.fixture(scope="session")

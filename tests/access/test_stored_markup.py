@@ -27,6 +27,8 @@ OWN = re.compile(
     r"(sha256|digest|hash|slug|prefix|fingerprint|object_id|object_type|url|kind|state|outcome|password|key|pool|ref|mime"
     r"|scope|source|event|token|secret|target|task|by|host|action|type|query|field|manifest_sha256|spool_key)$"
 )
+#: Columns that rows have only with another one.
+ONLY_WITH = {"Comment": {"metric": "run", "block": "report"}}
 PAGES = [r for r in listed_routes() if r.method == "GET" and r.expect["owner"] == 200 and "api" not in r.name]
 
 
@@ -45,8 +47,10 @@ def poison() -> int:
                 continue  # of a folder
             if field.primary_key or field.is_relation:
                 continue
-            key = Cast(F("pk"), CharField(max_length=8))
-            model._default_manager.all().update(**{field.name: Concat(Value(MARKUP), key)})
+            key, rows = Cast(F("pk"), CharField(max_length=8)), model._default_manager.all()
+            if field.name in ONLY_WITH.get(model.__name__, ()):
+                rows = rows.filter(**{f"{ONLY_WITH[model.__name__][field.name]}__isnull": False})
+            rows.update(**{field.name: Concat(Value(MARKUP), key)})
             count += 1
     for run in Run.objects.all():
         summary = {**run.summary, MARKUP: {"last": 1.0, "min": 1.0, "max": 1.0, "count": 1}}

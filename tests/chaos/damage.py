@@ -33,6 +33,7 @@ def damaged(root: Path, n_files: int, seed: int) -> list[str]:
 
     from trainer_core.checkpoint import io
     from trainer_core.launch import Attempt
+    from trainer_core.spec import DataRef, ModelRef, RunSpec
 
     chance, missed = random.Random(seed), []
     kept, run = root / "kept", root / "a1"
@@ -43,12 +44,12 @@ def damaged(root: Path, n_files: int, seed: int) -> list[str]:
     names = ["step-2", "step-1"]
     manifests = {n: hashlib.sha256((kept / n / io.MANIFEST).read_bytes()).hexdigest() for n in names}
     (run / "attempt.json").write_text(json.dumps({"fence": 2, "resume": names, "manifests": manifests}))
-    attempt = Attempt(run)
+    attempt, spec = Attempt(run), RunSpec(ModelRef("zoo", "TabularMLP"), DataRef("zoo", "Wine"))
     for _ in range(n_files):
         shutil.rmtree(attempt.checkpoints, ignore_errors=True)
         shutil.copytree(kept, attempt.checkpoints)
         words = damage(attempt.checkpoints / "step-2", chance)
-        if attempt._resume_from() != str(attempt.checkpoints / "step-1" / io.FILE):
+        if attempt.resume_from(spec) != str(attempt.checkpoints / "step-1" / io.FILE):
             missed.append(words)
     told = [frame.event() for frame in _frames(run)]
     assert len([e for e in told if "Checkpoint step-2 is not used" in e.get("text", "")]) == n_files - len(missed)

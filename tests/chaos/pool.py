@@ -152,7 +152,7 @@ class Standby:
     def __init__(self, trainer: Warm) -> None:
         self.trainer = trainer
 
-    def take(self) -> Warm:
+    def take(self, environment: dict[str, str] | None = None) -> Warm:
         return self.trainer
 
     def refill(self) -> None:

@@ -109,6 +109,7 @@ def test_versions_are_found_and_aliases_move(people: People, client_of: Callable
         client_of("viewer").registered.promote(first, "digits")
 
 
+@pytest.mark.usefixtures("own_lightning")
 def test_code_of_ones_own_is_executed_only_when_one_says_so(tmp_path: Path) -> None:
     spec = RunSpec(ModelRef("file", "Mine", code=CODE), DataRef("zoo", "Wine", files={"path": "/secret/wine.csv"}))
     told = about(spec, SimpleNamespace(facts=Facts("classification", "table", in_features=13, classes=3)))

@@ -108,6 +108,7 @@ def test_a_zipped_project_gives_its_class_with_layers_and_bounds(people: People,
     assert model(people, control, zipped_project()).pk == version.pk
 
 
+@pytest.mark.usefixtures("own_lightning")
 def test_it_runs_unchanged_with_its_own_data(tmp_path: Path) -> None:
     from trainer_core import Trainer
     from trainer_core.launching import build
@@ -253,8 +254,9 @@ def test_a_name_that_has_one_private_address_is_refused(monkeypatch: pytest.Monk
 
     answers = [(2, 1, 6, "", ("93.184.216.34", 443)), (2, 1, 6, "", ("10.0.0.7", 443))]
     monkeypatch.setattr(outbound.socket, "getaddrinfo", lambda *a, **k: answers)
-    with pytest.raises(RegistryError, match=r"10\.0\.0\.7"):
+    with pytest.raises(RegistryError, match="own network") as refused:
         checked_repository("https://example.org/a.git")
+    assert "10.0.0.7" not in str(refused.value)
     answers.pop()
     assert "http.curloptResolve=example.org:443:93.184.216.34" in git._connection("https://example.org/a.git")
     settings.OUTBOUND_HOSTS = {"example.org"}
