@@ -18,6 +18,7 @@ from tests.access.people import people
 __all__ = ["people"]
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+SIGTERM_AT_FIRST = signal.getsignal(signal.SIGTERM)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,11 +55,10 @@ def _no_runs_of_other_tests() -> None:
 
 @pytest.fixture(autouse=True)
 def _signals_of_other_tests() -> Iterator[None]:
-    """A launcher that runs in a test's own process keeps its way to hear of a stop."""
-    before = signal.getsignal(signal.SIGTERM)
+    """A launcher that runs in the process of tests, also in a fixture of a whole file, keeps its way to hear of a stop."""
+    signal.signal(signal.SIGTERM, SIGTERM_AT_FIRST)
     yield
-    if signal.getsignal(signal.SIGTERM) != before:
-        signal.signal(signal.SIGTERM, before)
+    signal.signal(signal.SIGTERM, SIGTERM_AT_FIRST)
 
 
 @pytest.fixture
