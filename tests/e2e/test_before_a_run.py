@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 
@@ -27,6 +26,8 @@ def count_runs(visit: Visit) -> int:
 def test_a_run_is_tried_before_it_starts(visit: Visit) -> None:
     visit.choose("Tabular MLP", "Wine")
     page = visit.page
+    # A page that glides to a place takes the buttons of the sticky footer away between pressing and releasing.
+    assert page.evaluate("() => getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     before = count_runs(visit)
     visit.fill({"trainer.max_epochs": "40", "extras.monitor": "val_f1"})
     began = time.monotonic()
@@ -40,13 +41,7 @@ def test_a_run_is_tried_before_it_starts(visit: Visit) -> None:
     check.get_by_role("button", name=re.compile("Set monitor to val_loss")).click()
     assert value(visit, "extras.monitor") == "val_loss"
 
-    # A request that a busy server refuses leaves the page as it is, and is asked for again by another click.
-    old = check.get_by_text("Whole run")
-    for _ in range(3):
-        page.get_by_role("button", name="Find learning rate").click()
-        with contextlib.suppress(AssertionError):
-            expect(old).to_be_hidden(timeout=30_000)
-            break
+    page.get_by_role("button", name="Find learning rate").click()
     use = page.locator("#preflight").get_by_role("button", name=re.compile("^Use "))
     expect(use.first).to_be_visible(timeout=PATIENCE_MS)
     visit.keep("rates")
