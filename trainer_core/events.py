@@ -227,16 +227,17 @@ class SpoolWriter:
 
 def encode_event(kind: str, fields: Mapping[str, Any]) -> bytes:
     """JSON of an event; non-finite numbers become the strings NaN, Infinity, -Infinity."""
-    return json.dumps({"kind": kind, **_finite(dict(fields))}, ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps({"kind": kind, **finite(dict(fields))}, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """What JSON can hold: NaN and infinities, however deep, as the words NaN, Infinity, -Infinity; keys as text."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return value
 
 

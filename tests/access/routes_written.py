@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from studio.reports.blocks import parse
 from studio.reports.comments import comment
 from studio.reports.models import Report
 from studio.reports.sharing import share
@@ -33,6 +34,8 @@ def a_project_with_a_report(people: People) -> dict[str, Any]:
 def a_report(people: People) -> dict[str, Any]:
     made = written(people)
     comment(report=made, author=people.viewer, text="Why?")
+    number = made.project.runs.latest("number").number
+    comment(report=made, author=people.viewer, text="Here.", block=parse(TEXT.format(number=number))[0].key)
     return {"pk": made.pk}
 
 

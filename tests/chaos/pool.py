@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ class Warm:
     def _strike(self) -> None:
         # Only while it has not been waited for: its number may belong to another process afterwards.
         if self.pool.code_of(self.pid) is None:
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended and the warm process is about to say so
+                os.kill(self.pid, signal.SIGKILL)
 
     def poll(self) -> int | None:
         return self.pool.code_of(self.pid)

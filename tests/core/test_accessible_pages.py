@@ -103,6 +103,8 @@ def _wrongs_of(element: Element, page: Page, ids: dict[str, Element], labelled: 
     is_named = named or attrs.get("id") in labelled or any(a.tag == "label" for a in element.ancestors)
     if is_field and not is_named and "d-none" not in attrs.get("class", ""):
         found.append(f"no label: {element}")
+    if element.tag == "form" and attrs.get("action") == "":
+        found.append(f"sends to nowhere: {element}")
     if element.tag in ("a", "button") and not (named or element.text.strip()):
         found.append(f"no words: {element}")
     scrolls = "table-responsive" in attrs.get("class", "").split()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer_core.events import MAX_MEDIA_BYTES
+from trainer_core.events import MAX_MEDIA_BYTES, finite
 
 MOST_KEY = 1000
 
@@ -81,15 +81,5 @@ def checked_step(step: Any) -> int | None:
 
 def json_item(value: Any, meta: dict[str, Any] | None = None) -> Item:
     """Compact JSON, NaN and infinities as words."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Item(text.encode("utf-8", "replace"), "application/json", meta=meta or {})
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
