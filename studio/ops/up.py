@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management import call_command
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 
 from studio.accounts.links import make_login_link
-from studio.ops import data_dir, installation, redis_server
+from studio.ops import data_dir, installation, redis_server, schema
 from studio.ops.address import allowed_hosts, health_status, listen, public_url
 from studio.ops.children import Child
 from studio.ops.redis_server import RedisServerError
@@ -82,9 +80,7 @@ def _start(supervisor: Supervisor, options: UpOptions, listener: socket.socket, 
 def prepare_database() -> None:
     """Migrate if anything is to be migrated, then enter the built-in models and datasets."""
     try:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            call_command("migrate", interactive=False, verbosity=0)
+        schema.bring_up_to_date()
     except DatabaseError as error:
         raise UpError(f"The database cannot be used: {str(error).strip()} Look with: manage.py doctor") from error
     if sync := getattr(importlib.import_module("studio.registry.builtin"), "sync_builtins", None):

@@ -230,8 +230,8 @@ def main() -> int:
     if not postgres.IS_THERE:
         print("postgresql: left out, since initdb, pg_ctl or psycopg is not installed")
         return int(not kept)
-    with postgres.server() as url:  # without fsync, as a test's server: commits reach memory only
-        kept &= on_database("postgresql", url)
+    with postgres.server() as server:  # without fsync, as a test's server: commits reach memory only
+        kept &= on_database("postgresql", server.url)
     return int(not kept)
 
 

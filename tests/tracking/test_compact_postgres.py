@@ -6,7 +6,10 @@ import pytest
 
 from tests import postgres
 
-TESTS = [f"tests/tracking/{name}.py" for name in ("test_compact", "test_compact_kills", "test_external", "test_ingest")]
+TESTS = [
+    "tests/ops/test_schema.py",
+    *(f"tests/tracking/{name}.py" for name in ("test_compact", "test_compact_kills", "test_external", "test_ingest")),
+]
 
 if postgres.IS_THERE:
 
