@@ -153,6 +153,8 @@ class Attempt:
         """Once, also where nothing is left to train: a run that was killed after its last checkpoint ends all the same."""
         import torch
 
+        from trainer_core.launching.packages import imported
+
         if self.is_ready or self.logger is None:
             return
         self.is_ready, trainer = True, self.trainer
@@ -165,7 +167,8 @@ class Attempt:
             batches=batches if batches < 1e18 else None,
             device=str(trainer.strategy.root_device),
             parameters=sum(p.numel() for p in self.model.parameters() if not torch.nn.parameter.is_lazy(p)),
-            versions={"torch": torch.__version__, "python": platform.python_version()},
+            versions={"torch": torch.__version__, "python": platform.python_version(), **imported()},
+            threads=torch.get_num_threads(),
         )
         self.logger.follow(trainer)
 
@@ -294,13 +297,14 @@ def warm_up() -> None:
 
     import trainer_core.callbacks.run_checkpoint
     import trainer_core.launching.build
+    import trainer_core.launching.packages
     import trainer_core.loggers.spool
     import trainer_core.media.kinds
     import trainer_core.trainer
     import trainer_core.zoo.characters
     import trainer_core.zoo.images
     import trainer_core.zoo.tables
-    import trainer_core.zoo.texts  # noqa: F401
+    import trainer_core.zoo.texts
 
     with torch.random.fork_rng(devices=[]):
         layer = torch.nn.Linear(2, 2)
@@ -308,6 +312,7 @@ def warm_up() -> None:
         torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=10)
         layer(torch.zeros(1, 2)).sum().backward()
         optimizer.step()
+    trainer_core.launching.packages.imported()
     gc.collect()
     gc.freeze()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from studio.client.connection import Connection
 from studio.client.datasets import Datasets
@@ -113,10 +113,21 @@ class Run(Record):
 
     def download_metrics(self, path: str | Path) -> Path:
         """All points as a file; its ending says how: .csv, .jsonl or .parquet."""
+        form = Path(path).suffix.removeprefix(".")
+        return self._fetch(f"/runs/{self.id}/metrics/{form}", path)
+
+    def download_folder(self, path: str | Path, *, data: bool = True, weights: bool = True) -> Path:
+        """A zip that trains the run again without the studio: unzip it and run `python3 reproduce.py` in it.
+
+        Without `data` or `weights` these are left out.
+        """
+        return self._fetch(f"/runs/{self.id}/folder", path, {"data": data, "weights": weights})
+
+    def _fetch(self, address: str, path: str | Path, query: dict[str, Any] | None = None) -> Path:
+        """What is made while it is sent; the file is there when it is whole."""
         target = Path(path)
         part = target.with_name(f"{target.name}.part")
-        form = target.suffix.removeprefix(".")
-        with self._connection.open("GET", f"/runs/{self.id}/metrics/{form}") as response, open(part, "wb") as file:
+        with self._connection.open("GET", address, query=query or {}) as response, open(part, "wb") as file:
             shutil.copyfileobj(response, file, 1 << 20)
         part.replace(target)
         return target

@@ -110,6 +110,14 @@ class Parts:
             yield part
 
 
+def stream_parts(parts: Iterator[bytes], filename: str, content_type: str) -> StreamingHttpResponse:
+    """A download that is made while it is sent, so without a length or ranges; the caller has checked the right to read."""
+    response = StreamingHttpResponse(Parts(parts), content_type=content_type)
+    response["Content-Disposition"] = content_disposition_header(True, safe_name(filename)) or "attachment"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
 class _Piece:
     """Bytes `start` to `end` of an open file, which it closes; read in a thread, so that the event loop goes on."""
 

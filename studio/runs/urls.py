@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from studio.runs.views import create, defaults, labels, orders, preflight, queue, registered, runs, table, text, workers
+from studio.runs.views import (
+    create,
+    defaults,
+    folders,
+    labels,
+    orders,
+    preflight,
+    queue,
+    registered,
+    runs,
+    table,
+    text,
+    workers,
+)
 
 urlpatterns = [
     path("projects/<int:pk>/", table.project, name="project"),
@@ -28,6 +41,8 @@ urlpatterns = [
     path("runs/<int:pk>/pause/", orders.run_pause, name="run-pause"),
     path("runs/<int:pk>/resume/", orders.run_resume, name="run-resume"),
     path("runs/<int:pk>/rerun/", orders.run_rerun, name="run-rerun"),
+    path("runs/<int:pk>/folder/", folders.run_folder, name="run-folder"),
+    path("runs/<int:pk>/folder.zip", folders.run_folder_zip, name="run-folder-zip"),
     path("runs/<int:pk>/star/", labels.run_star, name="run-star"),
     path("runs/<int:pk>/labels/", labels.run_labels, name="run-labels"),
     path("runs/<int:pk>/seeds/", orders.run_seeds, name="run-seeds"),

@@ -14,9 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 from django.http import StreamingHttpResponse
-from django.utils.http import content_disposition_header
 
-from studio.core.download import Parts, safe_name
+from studio.core.download import stream_parts
 from studio.runs.models import Run
 from studio.tracking.ingest import json_number
 from studio.tracking.stored import limits_of, rows_where, steps_of, streamed_blocks
@@ -38,10 +37,8 @@ def stream_points(
     runs: Iterable[Run], form: Form, name: str, *, metrics: Collection[str] | None = None, abandoned: bool = False
 ) -> StreamingHttpResponse:
     """A download; the caller has checked the right to read. Memory does not grow with the points."""
-    response = StreamingHttpResponse(Parts(export(runs, form, metrics, abandoned=abandoned)), content_type=FORMS[form])
-    response["Content-Disposition"] = content_disposition_header(True, safe_name(f"{name}.{form}")) or "attachment"
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    parts = export(runs, form, metrics, abandoned=abandoned)
+    return stream_parts(parts, f"{name}.{form}", FORMS[form])
 
 
 def export(

@@ -167,6 +167,7 @@ ROUTES = [
     reads("api:read_series", a_run),
     reads("api:read_system", a_run),
     reads("api:read_points", a_run, query=lambda people, kwargs: "metric=loss"),
+    reads("api:download_folder", a_run),
     reads("api:download_metrics", lambda people: {**a_run(people), "form": "csv"}),
     reads("api:download_project_metrics", lambda people: {**a_project(people), "form": "parquet"}),
     reads("api:read_results", a_run),

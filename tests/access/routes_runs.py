@@ -134,6 +134,8 @@ ROUTES = [
     reads("preflight", a_preflight),
     reads("run", a_run()),
     reads("run-config", a_run()),
+    reads("run-folder", a_run(State.SUCCEEDED)),
+    reads("run-folder-zip", a_run(State.SUCCEEDED)),
     reads("run-checkpoints", a_run()),
     edits("run-cancel", a_run(State.QUEUED)),
     edits("run-pause", a_run(State.RUNNING)),

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import threading
+import zipfile
 from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -291,6 +292,14 @@ def test_the_best_checkpoint_is_fetched_and_verified(
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".ckpt", ".ckpt"]
     with pytest.raises(StudioError, match="no longer there"):
         run.download_checkpoint(tmp_path, checkpoint=run.checkpoints()[1])
+
+
+def test_a_run_is_fetched_as_a_folder(studio: Client, checkpoint: rows.Checkpoint, tmp_path: Path) -> None:
+    run = studio.runs.get(checkpoint.run_id)
+    with zipfile.ZipFile(run.download_folder(tmp_path / "run.zip", weights=False)) as whole:
+        names = {name.partition("/")[2] for name in whole.namelist()}
+    assert {"reproduce.py", "README.md", "trainer_core/launch.py"} <= names
+    assert "weights/checkpoint.ckpt" not in names
 
 
 def part_of(path: Path) -> Path:

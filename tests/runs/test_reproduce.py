@@ -56,7 +56,7 @@ def test_equal_bits_are_told_and_others_are_not(people: People, first: Run) -> N
 
 @pytest.mark.django_db
 def test_the_layer_that_differs_is_named(people: People, first: Run) -> None:
-    run = again(people, first, "b" * 64, host={**HOST, "versions": {"torch": "<script>2.8.0"}})
+    run = again(people, first, "b" * 64, host={**HOST, "versions": {"torch": "<script>2.8.0", "numpy": "2.4.0"}})
     told = people.client("viewer").get(f"/api/v1/runs/{run.pk}/reproduction").json()
     assert (told["verdict"], told["differs"]) == ("differs", {"packages": {"torch": ["2.9.0", "<script>2.8.0"]}})
     page = people.client("viewer").get(f"/runs/{run.pk}/").content.decode()

@@ -16,7 +16,9 @@ from studio.api.errors import ApiError
 from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas import Given
 from studio.api.schemas_runs import CheckpointOut
-from studio.core.download import safe_name, stream_file
+from studio.core.download import safe_name, stream_file, stream_parts
+from studio.core.zipping import zipped
+from studio.runs import folder
 from studio.runs.checkpoints import path_of
 from studio.runs.models import Checkpoint, Run
 from studio.tracking.chart_data import etag_of
@@ -130,6 +132,14 @@ def download_project_metrics(request: HttpRequest, pk: int, form: Form, wanted: 
 
 def _only(wanted: PointsWanted) -> dict[str, Any]:
     return {"metrics": wanted.metric or None, "abandoned": wanted.abandoned}
+
+
+@router.get("/runs/{pk}/folder")
+def download_folder(request: HttpRequest, pk: int, data: bool = True, weights: bool = True) -> HttpResponseBase:
+    """A zip that trains the run again without the studio and says whether the weights are the same: see its README.md."""
+    run = get_for(user_of(request), Run.objects.for_list(), pk)
+    entries = folder.entries(run, with_data=data, with_weights=weights)
+    return stream_parts(zipped(entries), f"{folder.folder_name(run)}.zip", "application/zip")
 
 
 class SystemOut(Schema):

@@ -50,7 +50,10 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
     """Every fact that some run has; two queries. Runs need their versions selected."""
     hosts = hosts_of(runs)
     facts = [_facts(run, hosts.get(run.pk, {})) for run in runs]
+    telling = [some for some in facts if any(layer == "packages" for layer, _ in some)]
     names = dict.fromkeys(key for some in facts for key in some)
+    # A package that one run did not import, or did not tell of, is no difference between packages.
+    names = dict.fromkeys(key for key in names if key[0] != "packages" or all(key in some for some in telling))
     found = [Row(layer, name, tuple(some.get((layer, name), MISSING) for some in facts)) for layer, name in names]
     order = list(TITLES)
     return sorted(found, key=lambda row: order.index(row.layer))

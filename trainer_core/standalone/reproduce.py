@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Trains this run again and says whether its weights are the same, bit for bit: python3 reproduce.py
+
+Makes an environment of its own (.venv in this folder) with the packages of requirements.txt, once. With --python PATH a
+Python that has them already is used instead. The exit code is 0 for equal, 1 for different, 2 for not known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n\n")[0])
+    parser.add_argument("--python", help="a Python that has the packages already")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="NAME=FILE", help="a data file that is not in here"
+    )
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.inside:
+        sys.path.insert(0, str(HERE))
+        from trainer_core.standalone.again import train_again
+
+        return train_again(HERE, dict(text.split("=", 1) for text in given.data))
+    if any("=" not in text for text in given.data):
+        parser.error("--data takes NAME=FILE, such as --data path=table.csv")
+    python = given.python or str(_environment())
+    more = [word for text in given.data for word in ("--data", text)]
+    return subprocess.call([python, str(HERE / "reproduce.py"), "--inside", *more], cwd=HERE)
+
+
+def _environment() -> Path:
+    """The Python of .venv, which is made and filled when it is not there yet."""
+    folder, wanted = HERE / ".venv", (HERE / "requirements.txt").read_text(encoding="utf-8")
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    ready = folder / "ready"
+    if not ready.is_file() or ready.read_text(encoding="utf-8") != wanted:
+        print(f"Installing the packages of requirements.txt into {folder} …", flush=True)
+        venv.create(folder, with_pip=True)
+        command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", "requirements.txt"]
+        subprocess.run(command, check=True, cwd=HERE)
+        ready.write_text(wanted, encoding="utf-8")
+    return python
+
+
+if __name__ == "__main__":
+    sys.exit(main())
