@@ -60,7 +60,7 @@ def _start(supervisor: Supervisor, options: UpOptions, listener: socket.socket, 
         redis_server.end_leftover()
         supervisor.add(server := installation.queue_server())
     prepare_database()
-    add_worker.write_environment()
+    add_worker.write_environment(url)
     environment = {
         "STUDIO_DATA_DIR": str(settings.DATA_DIR),
         "STUDIO_PUBLIC_URL": url,

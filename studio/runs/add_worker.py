@@ -17,8 +17,8 @@ def environment_file() -> Path:
     return Path(settings.DATA_DIR) / ENVIRONMENT
 
 
-def write_environment() -> None:
-    """Keep it in the data directory, which every worker shares."""
+def write_environment(public_url: str) -> None:
+    """Keep it in the data directory, which every worker shares; `public_url` is where people reach the studio."""
     key = Path(settings.DATA_DIR) / "secret_key"
     kept = key.exists() and key.read_text(encoding="ascii").strip() == settings.SECRET_KEY
     values = {
@@ -26,7 +26,7 @@ def write_environment() -> None:
         "STUDIO_DATABASE_URL": settings.DATABASE_URL,
         "STUDIO_REDIS_URL": settings.EXTERNAL_REDIS_URL,
         "STUDIO_SECRET_KEY": "" if kept else settings.SECRET_KEY,
-        "STUDIO_PUBLIC_URL": settings.PUBLIC_URL,
+        "STUDIO_PUBLIC_URL": public_url,
     }
     path = environment_file()
     path.touch(mode=0o600)

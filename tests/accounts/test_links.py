@@ -4,6 +4,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -76,8 +77,9 @@ def test_only_the_digest_is_kept() -> None:
 
 def test_the_command_prints_a_link_and_names_who_there_is() -> None:
     make_user("anna")
-    out = StringIO()
-    call_command("login_link", "anna", stdout=out)
+    out, said = StringIO(), StringIO()
+    call_command("login_link", "anna", stdout=out, stderr=said)
+    assert f"once `manage.py up` serves {settings.PUBLIC_URL}" in said.getvalue(), "nobody answers at the link yet"
     used = use_login_link(out.getvalue().strip().rstrip("/").rsplit("/", 1)[-1])
     assert used is not None
     assert used.username == "anna"

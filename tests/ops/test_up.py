@@ -38,6 +38,15 @@ def test_it_serves_pages_once_it_says_that_it_is_ready(studio: Studio) -> None:
     assert get(f"{studio.url}/healthz") == (200, b'{"ok": true}')
 
 
+def test_every_printed_address_is_the_one_that_is_served(studio: Studio) -> None:
+    link = manage("login_link", STUDIO_DATA_DIR=str(studio.data_dir)).stdout.strip()
+    assert link.startswith(f"{studio.url}/login/link/")
+    assert get(link)[0] == 200
+    assert f"export STUDIO_PUBLIC_URL={studio.url}\n" in (studio.data_dir / "worker.env").read_text()
+    elsewhere = manage("login_link", STUDIO_DATA_DIR=str(studio.data_dir), STUDIO_PUBLIC_URL="https://studio.example")
+    assert elsewhere.stdout.startswith("https://studio.example/login/link/")
+
+
 def test_the_data_directory_is_private(studio: Studio) -> None:
     assert studio.data_dir.stat().st_mode & 0o777 == 0o700
     assert (studio.data_dir / "secret_key").stat().st_mode & 0o777 == 0o600

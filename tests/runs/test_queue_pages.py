@@ -169,10 +169,11 @@ def test_a_machine_is_reached_by_postgresql_and_a_queue_server_with_an_address(
 
 def test_what_a_worker_needs_to_know_is_private(settings: Any, tmp_path: Any) -> None:
     settings.DATA_DIR, settings.DATABASE_URL = tmp_path, "postgres://me:it's@db/x"
-    add_worker.write_environment()
+    add_worker.write_environment("http://studio.lan:9000")
     path = add_worker.environment_file()
     assert path.stat().st_mode & 0o777 == 0o600
     assert "export STUDIO_DATABASE_URL='postgres://me:it'\"'\"'s@db/x'" in path.read_text()
+    assert "export STUDIO_PUBLIC_URL=http://studio.lan:9000\n" in path.read_text(), "not that of the settings"
 
 
 def test_the_same_by_rest(people: People, editor: Client, admin: Client) -> None:

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from studio.accounts.links import make_login_link
 from studio.accounts.models import User
+from studio.ops import data_dir
 
 
 class Command(BaseCommand):
@@ -25,4 +26,13 @@ class Command(BaseCommand):
             if user is None:
                 known = ", ".join(User.objects.filter(is_active=True).values_list("username", flat=True)[:20])
                 raise CommandError(f"There is no user {name!r}. Known are: {known or 'nobody yet'}.")
-        self.stdout.write(settings.PUBLIC_URL + reverse("login-link", args=[make_login_link(user)]))
+        self.stdout.write(self._address() + reverse("login-link", args=[make_login_link(user)]))
+
+    def _address(self) -> str:
+        """Where people reach the studio: as was set, else as the `up` that runs on this data directory tells."""
+        if settings.PUBLIC_URL_GIVEN:
+            return str(settings.PUBLIC_URL)
+        if url := data_dir.holder().get("url"):
+            return str(url)
+        self.stderr.write(f"The studio does not run; the link opens once `manage.py up` serves {settings.PUBLIC_URL}.")
+        return str(settings.PUBLIC_URL)
