@@ -42,7 +42,7 @@ def described() -> dict[str, Any]:
     return found
 
 
-def _named(name: str, constraint: dict[str, Any]) -> tuple[str, ...]:
+def _named(name: str, constraint: Any) -> tuple[str, ...]:
     """Names that SQLite counts up follow the order of columns; of a check its words are compared, not its columns."""
     kept = "" if name.startswith(("__unnamed", "sqlite_autoindex", "fk_")) else name
     columns = sorted(constraint["columns"]) if constraint["check"] else constraint["columns"]
