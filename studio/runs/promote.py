@@ -150,6 +150,8 @@ def delete_version(*, version: RegisteredVersion, user: User | None) -> None:
         names += AliasMove.objects.filter(to=found, stage=Stage.WAITING).values_list("alias", flat=True)
         if names:
             raise RunError(f"{model} {found} is {', '.join(sorted(names))}. Move that to another version first.")
+        # Held first: whoever promotes it under another name at this moment is seen below, or comes later.
+        Checkpoint.objects.select_for_update().get(pk=found.checkpoint_id)
         RegisteredVersion.objects.filter(pk=found.pk).update(deleted_at=Now())
         others = RegisteredVersion.objects.living().filter(checkpoint_id=found.checkpoint_id)
         Checkpoint.objects.filter(pk=found.checkpoint_id).update(is_promoted=others.exists())
