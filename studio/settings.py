@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "studio.tracking",
     "studio.sweeps",
     "studio.reports",
+    "studio.storage",
     "studio.notifications",
     "studio.worker",
     "studio.live",
@@ -265,6 +266,9 @@ FIRST_BATCH_JOB = "studio.registry.batch.look_at_batch"
 INSPECT_DATASET_JOB = "studio.registry.preview.inspect_dataset_version"
 ENQUEUE_CONTROL = "studio.runs.queue.enqueue_control"
 
+# What uses runs that somebody is about to move to the trash, in sentences: (keys of the runs).
+RUN_USES = "studio.storage.uses.words_of_runs"
+
 # Called when an attempt begins to train, in the transaction that abandons later points: (run_pk, fence, resume_step).
 RUN_READY_HOOKS = ["studio.tracking.ingest.rebuild_summary"]
 
@@ -277,6 +281,11 @@ SCHEDULED: list[tuple[float, str]] = [
     (30.0, "studio.tracking.compact.compact_waiting"),
     (3600.0, "studio.ops.schedule.clear_sessions"),
     (3600.0, "studio.registry.uploads.clear_stale_uploads"),
+    (60.0, "studio.storage.measure.measure_attempts"),
+    (3600.0, "studio.storage.measure.measure_manifests"),
+    (3600.0, "studio.storage.retention.apply_rules"),
+    (3600.0, "studio.storage.trash.purge_old"),
+    (3600.0, "studio.storage.sweep.sweep"),
     (60.0, "studio.registry.versions.requeue_silent_inspections"),
     (30.0, "studio.runs.columns.catch_up"),
     (5.0, "studio.notifications.rules.check_rules"),

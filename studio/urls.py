@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("studio.runs.urls")),
     path("", include("studio.tracking.urls")),
     path("", include("studio.reports.urls")),
+    path("", include("studio.storage.urls")),
     path("", include("studio.notifications.urls")),
     path("api/v1/", include("studio.api.urls")),
 ]

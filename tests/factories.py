@@ -202,6 +202,7 @@ def write_checkpoint(run: Run, data: bytes = b"weights", **fields: Any) -> Check
     files = {"checkpoint.ckpt": {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}}
     manifest = json.dumps({"files": files}).encode()
     digest = hashlib.sha256(manifest).hexdigest()
+    fields = {"manifest_bytes": len(manifest), **fields}
     checkpoint = make_checkpoint(run, manifest_sha256=digest, size_bytes=len(data), **fields)
     folder = Path(settings.RUNS_DIR) / str(run.pk) / "checkpoints" / checkpoint.name
     folder.mkdir(parents=True, exist_ok=True)

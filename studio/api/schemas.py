@@ -61,6 +61,22 @@ class ProjectOut(Schema):
     archived_at: datetime | None
 
 
+class RunStorageOut(Schema):
+    id: int
+    number: int
+    kinds: dict[str, int]
+
+
+class StorageOut(Schema):
+    """Sizes in bytes. A file that several rows name counts once: for the first of them."""
+
+    total_bytes: int
+    files_bytes: int = Field(description="On the disk, as the files' own sizes.")
+    database_bytes: int = Field(description="Values in the database, without the pages around them.")
+    kinds: dict[str, int]
+    runs: list[RunStorageOut] = Field(description="The biggest first.")
+
+
 class VersionOut(Schema):
     id: int
     number: int

@@ -1,17 +1,23 @@
 """The store of files by content: BLOBS_DIR/ab/<sha256>, written once, complete or not there at all.
 
 A blob reaches its name by temp file → fsync → rename → fsync of the folder, so that a crash leaves a stray temp file
-and never half a blob. The rows that name a blob are the truth of who needs it; nothing here deletes one.
+and never half a blob. The rows that name a blob are the truth of who needs it.
+
+Whoever puts bytes that are there already makes the blob young again; `remove` takes only blobs that nobody put for
+IDLE_S and that no row names when it looks again. Both hold the store's gate meanwhile, so that a blob which is being put
+into use is never removed: its row has to follow within IDLE_S, or else its bytes are put again.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +25,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 CHUNK_BYTES = 1 << 20
+IDLE_S = 900.0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 
@@ -70,7 +77,7 @@ def put_file(path: str | Path, *, link: bool = True) -> tuple[str, int]:
     if not link:
         return _copy(path)
     sha256, size = digest_of(path)
-    if _is_whole(sha256, size):
+    if refresh(sha256, size):
         return sha256, size
     temporary = _temporary_path()
     try:
@@ -85,7 +92,7 @@ def put_file(path: str | Path, *, link: bool = True) -> tuple[str, int]:
             os.fsync(fd)
         finally:
             os.close(fd)
-        _move_into_place(temporary, sha256)
+        _settle(temporary, sha256, size)
     finally:
         temporary.unlink(missing_ok=True)
     return sha256, size
@@ -104,21 +111,100 @@ def put_stream(chunks: Iterable[bytes], *, limit_bytes: int | None = None) -> tu
         file.flush()
         os.fsync(file.fileno())
         sha256 = digest.hexdigest()
-        if not _is_whole(sha256, size):
-            _move_into_place(temporary, sha256)
+        _settle(temporary, sha256, size)
     return sha256, size
+
+
+def refresh(sha256: str, size: int | None = None) -> bool:
+    """Make a blob (of that size) young again, so that a row may name it; False when it is not there."""
+    try:
+        with _gate(fcntl.LOCK_SH):
+            return _refreshed(sha256, size)
+    except FileNotFoundError:  # no store yet
+        return False
+
+
+def remove(
+    digests: Sequence[str], *, wanted: Callable[[Sequence[str]], set[str]], idle_s: float = IDLE_S
+) -> dict[str, int]:
+    """Remove those that nobody put for `idle_s` and that are not `wanted`: what each one's end freed, in bytes.
+
+    `wanted` is asked with the store's gate shut, so that it sees every row that could name one; keep the list short.
+    """
+    before, freed = time.time() - idle_s, dict[str, int]()
+    if not digests or not Path(settings.BLOBS_DIR).is_dir():
+        return freed
+    with _gate(fcntl.LOCK_EX):
+        old = {sha256: size for sha256 in digests if (size := _size_if_idle(path_of(sha256), before)) is not None}
+        kept = wanted(list(old)) if old else set()
+        for sha256, size in old.items():
+            if sha256 not in kept:
+                path_of(sha256).unlink(missing_ok=True)
+                freed[sha256] = size
+    return freed
+
+
+def stored() -> Iterator[tuple[str, int]]:
+    """(sha256, size in bytes) of every blob there is."""
+    for folder in sorted(Path(settings.BLOBS_DIR).glob("[0-9a-f][0-9a-f]")):
+        for path in folder.iterdir():
+            if _DIGEST.fullmatch(path.name):
+                with suppress(FileNotFoundError):
+                    yield path.name, path.stat().st_size
+
+
+def clear_temporary(idle_s: float) -> int:
+    """Remove what crashes left half written; returns the bytes that this freed."""
+    before, freed = time.time() - idle_s, 0
+    for path in Path(settings.BLOBS_DIR).glob(".tmp/*"):
+        if (size := _size_if_idle(path, before)) is not None:
+            path.unlink(missing_ok=True)
+            freed += size
+    return freed
+
+
+def _size_if_idle(path: Path, before: float) -> int | None:
+    """What its removal frees (nothing while another name shares the bytes); None when it is young or not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if found.st_mtime > before:
+        return None
+    return found.st_size if found.st_nlink == 1 else 0
+
+
+def _settle(temporary: Path, sha256: str, size: int) -> None:
+    with _gate(fcntl.LOCK_SH):
+        if not _refreshed(sha256, size):
+            _move_into_place(temporary, sha256)
+
+
+def _refreshed(sha256: str, size: int | None) -> bool:
+    path = path_of(sha256)
+    try:
+        if size is not None and path.stat().st_size != size:
+            return False
+        os.utime(path)
+    except (FileNotFoundError, PermissionError):  # one that somebody else owns is put anew
+        return False
+    return True
+
+
+@contextmanager
+def _gate(kind: int) -> Iterator[None]:
+    """Many may put at once, while nobody removes; one removes, while nobody puts. Held for moments."""
+    fd = os.open(settings.BLOBS_DIR, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, kind)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _copy(path: Path) -> tuple[str, int]:
     with open(path, "rb") as file:
         return put_stream(iter(lambda: file.read(CHUNK_BYTES), b""))
-
-
-def _is_whole(sha256: str, size: int) -> bool:
-    try:
-        return path_of(sha256).stat().st_size == size
-    except FileNotFoundError:
-        return False
 
 
 def _temporary_path() -> Path:
@@ -144,6 +230,7 @@ def _move_into_place(temporary: Path, sha256: str) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(PermissionError):  # a linked file may belong to somebody else
         os.chmod(temporary, 0o400)
+        os.utime(temporary)  # a linked file may be older than its use as a blob
     os.replace(temporary, target)
     _sync_folder(target.parent)
     _sync_folder(target.parent.parent)

@@ -28,6 +28,8 @@ PAGES = (
     ("Datasets", "dataset-list", True, False),
     ("New dataset", "dataset-create", True, True),
     ("Watch rules", "project-rules", True, False),
+    ("Storage", "project-storage", True, False),
+    ("Trash", "project-trash", True, False),
     ("Workers", "worker-list", False, False),
     ("Notifications", "notification-list", False, False),
     ("Account and tokens", "account", False, False),
@@ -60,8 +62,12 @@ def find(user: User, text: str, here: Project | None) -> list[Group]:
     groups = [Group("Runs", "activity", list(_runs(user, words, here)))]
     if words:
         groups += [
-            Group("Models", "brain", list(_entries(Model.objects.visible_to(user), "model", words, here))),
-            Group("Datasets", "database", list(_entries(Dataset.objects.visible_to(user), "dataset", words, here))),
+            Group("Models", "brain", list(_entries(Model.objects.visible_to(user).listed(), "model", words, here))),
+            Group(
+                "Datasets",
+                "database",
+                list(_entries(Dataset.objects.visible_to(user).listed(), "dataset", words, here)),
+            ),
             Group("Projects", "folder", list(_projects(user, words))),
             Group("Teams", "users", list(_teams(user, words))),
         ]

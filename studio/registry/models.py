@@ -31,10 +31,14 @@ class OwnedQuerySet(models.QuerySet[Any]):
         return self.filter(Q(**{f"{self.owner}__isnull": True}) | Q(**{f"{self.owner}__team__in": teams}))
 
     def usable_in(self, project: Project) -> Self:
-        """What a run in this project may name: its own and the built-in ones, unless archived."""
+        """What a run in this project may name: its own and the built-in ones, unless archived or in the trash."""
         path = self.owner.removesuffix("project")
         mine = Q(**{f"{self.owner}__isnull": True}) | Q(**{self.owner: project})
-        return self.filter(mine, **{f"{path}archived_at__isnull": True})
+        return self.filter(mine, **{f"{path}archived_at__isnull": True, f"{path}deleted_at__isnull": True})
+
+    def listed(self) -> Self:
+        """Without those in the trash."""
+        return self.filter(**{f"{self.owner.removesuffix('project')}deleted_at__isnull": True})
 
 
 class ModelVersionQuerySet(OwnedQuerySet):
@@ -66,6 +70,7 @@ class Entry(models.Model):
     task = models.CharField(max_length=32, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now())
     archived_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="in the trash since")
 
     objects = OwnedQuerySet.as_manager()
 

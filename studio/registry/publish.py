@@ -241,6 +241,8 @@ def entry_named(entries: type[Any], project: Project, user: User, name: str, **f
                 return entries.objects.create(project=project, name=name, created_by=user, **fields)
         except IntegrityError:
             found = entries.objects.get(project=project, name=name)  # somebody made it at the same moment
+    if found.deleted_at is not None:
+        raise RegistryError(f"“{name}” is in the trash. Take it out or choose another name.", field="name")
     if found.archived_at is not None:
         raise RegistryError(f"“{name}” is archived. Bring it back or take another name.", field="name")
     if "kind" in fields and found.kind != fields["kind"]:

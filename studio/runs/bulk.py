@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 
 from studio.accounts.models import User
 from studio.runs import tags
 from studio.runs.cancel import request_cancel
 from studio.runs.errors import RunError
 from studio.runs.models import SETTLED, Run, State
+from studio.runs.registered_models import RegisteredVersion
 from studio.runs.submit import rerun
 
 PIECE = 500
@@ -67,9 +70,19 @@ def _unarchive(pks: Sequence[int], user: User, text: str) -> Done:
     return Done("taken out of the archive", count, len(pks) - count, "not in it.")
 
 
+def uses_of(pks: Sequence[int]) -> list[str]:
+    """What uses these runs, in sentences: what somebody should know who is about to remove them."""
+    find: Callable[[Sequence[int]], list[str]] = import_string(settings.RUN_USES)
+    return find(pks)
+
+
 def _trash(pks: Sequence[int], user: User, text: str) -> Done:
-    count = _update(pks, {"deleted_at": None, "state__in": [*SETTLED, State.DRAFT]}, deleted_at=Now())
-    return Done("moved to the trash (find by is:trashed)", count, len(pks) - count, "not ended yet. Cancel first.")
+    named = RegisteredVersion.objects.living().filter(checkpoint__run__in=pks[:100_000])
+    used = set(named.values_list("checkpoint__run_id", flat=True))
+    free = [pk for pk in pks if pk not in used]
+    count = _update(free, {"deleted_at": None, "state__in": [*SETTLED, State.DRAFT]}, deleted_at=Now())
+    why = "not ended yet (cancel first), or a checkpoint of it is a version of a registered model."
+    return Done("moved to the trash (find by is:trashed)", count, len(pks) - count, why)
 
 
 def _restore(pks: Sequence[int], user: User, text: str) -> Done:

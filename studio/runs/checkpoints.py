@@ -77,6 +77,7 @@ def commit_checkpoint(run_pk: int, fence: int, event: dict[str, Any]) -> Checkpo
                 "name": event["name"],
                 "manifest_sha256": event["manifest_sha256"],
                 "size_bytes": event["size_bytes"],
+                "manifest_bytes": manifest_bytes(run_pk, event["name"]),
                 "metrics": event.get("metrics") or {},
                 "score": score if isinstance(score, int | float) else None,
                 "is_best": best,
@@ -91,6 +92,13 @@ def commit_checkpoint(run_pk: int, fence: int, event: dict[str, Any]) -> Checkpo
     return row
 
 
+def manifest_bytes(run_pk: int, name: str) -> int:
+    try:
+        return (folder_of(run_pk) / name / "manifest.json").stat().st_size
+    except OSError:
+        return 0
+
+
 def resume_list(run_pk: int) -> dict[str, str]:
     """Folder names that a next attempt may load, newest first, and the sha256 of each one's manifest."""
     rows = Checkpoint.objects.filter(run_id=run_pk).usable().order_by("-step", "-fence")
@@ -98,37 +106,51 @@ def resume_list(run_pk: int) -> dict[str, str]:
 
 
 def retire(run_pk: int, keep: int = KEEP_LAST) -> int:
-    """Remove old checkpoints but for the last `keep` whose files are there, the best, the pinned, the promoted, and those
-    that other runs began with. Returns how many.
+    """Remove what `to_retire` names. Returns how many."""
+    return let_go(run_pk, keep)[0]
+
+
+def let_go(run_pk: int, keep: int = KEEP_LAST) -> tuple[int, int]:
+    """Remove what `to_retire` names: (how many, bytes that the disk got back).
 
     The row goes first, then the folder's name, then its bytes: a crash between leaves at most a folder of no use. One
     that was pinned or became the best since it was looked at stays.
     """
-    rows = list(Checkpoint.objects.filter(run_id=run_pk, deleted_at__isnull=True).order_by("-step", "-fence"))
+    rows = Checkpoint.objects.filter(run_id=run_pk, deleted_at__isnull=True).order_by("-step", "-fence")
+    unasked = Checkpoint.objects.filter(deleted_at__isnull=True, pinned=False, is_promoted=False)
+    spared = unasked.filter(started_runs__isnull=True)
+    gone = []
+    for row in to_retire(list(rows), keep):
+        found = spared.filter(pk=row.pk) if row.superseded else spared.filter(pk=row.pk, is_best=False)
+        if found.update(deleted_at=Now(), is_best=False):
+            gone.append(row)
+    return len(gone), sum(remove_folder(folder_of(run_pk) / row.name) for row in gone)
+
+
+def to_retire(rows: list[Checkpoint], keep: int = KEEP_LAST) -> list[Checkpoint]:
+    """Of a run's living checkpoints, the newest first: all but the last `keep` whose files are there, the best, the
+    pinned and the promoted. Those that other runs began with are for the caller to spare.
+    """
     usable = [c for c in rows if not c.superseded]
     # Files that somebody removed by hand are nothing to resume from: what is kept must not be them.
     old = [c for c in usable if path_of(c).is_file()][keep:]
-    unasked = Checkpoint.objects.filter(run_id=run_pk, deleted_at__isnull=True, pinned=False, is_promoted=False)
-    spared = unasked.filter(started_runs__isnull=True)
-    gone = [c for c in old if spared.filter(pk=c.pk, is_best=False).update(deleted_at=Now())]
-    abandoned = (c for c in rows if c.superseded)
-    gone += [c for c in abandoned if spared.filter(pk=c.pk).update(deleted_at=Now(), is_best=False)]
-    for checkpoint in gone:
-        remove_folder(folder_of(run_pk) / checkpoint.name)
-    return len(gone)
+    found = [c for c in old if not c.is_best] + [c for c in rows if c.superseded]
+    return [c for c in found if not (c.pinned or c.is_promoted)]
 
 
-def remove_folder(folder: Path) -> None:
-    """Rename it out of the way, so that nobody takes half of it for a checkpoint, then delete it."""
+def remove_folder(folder: Path) -> int:
+    """Rename it out of the way, so that nobody takes half of it for a checkpoint, then delete it; bytes freed."""
     trash = folder.with_name(f".trash-{folder.name}")
     try:
         folder.rename(trash)
     except FileNotFoundError:
-        return
+        return 0
     except OSError as error:
         log.warning("%s cannot be removed: %s", folder, error)
-        return
+        return 0
+    statuses = [path.lstat() for path in trash.rglob("*") if not path.is_dir()]
     shutil.rmtree(trash, ignore_errors=True)
+    return sum(status.st_size for status in statuses if status.st_nlink == 1)
 
 
 def unsaved(run: Run) -> str:

@@ -339,6 +339,7 @@ class Attempt(models.Model):
     log_bytes = models.BigIntegerField(default=0)
     host = models.JSONField(default=dict, blank=True, help_text="host, devices, versions, environment")
     devices = models.JSONField(null=True, blank=True, help_text="the GPUs given to it; nothing: its worker gives none")
+    files_bytes = models.BigIntegerField(null=True, blank=True, help_text="of its folder, once it was measured")
 
     class Meta:
         ordering = ["fence"]
@@ -386,7 +387,8 @@ class Checkpoint(models.Model):
     epoch = models.FloatField(default=0)
     name = models.CharField(max_length=80, help_text="folder below RUNS_DIR/<run>/checkpoints")
     manifest_sha256 = models.CharField(max_length=64)
-    size_bytes = models.BigIntegerField()
+    size_bytes = models.BigIntegerField(help_text="of the files that the manifest names")
+    manifest_bytes = models.BigIntegerField(default=0)
     metrics = models.JSONField(default=dict, blank=True)
     score = models.FloatField(null=True, blank=True)
     is_best = models.BooleanField(default=False)

@@ -111,7 +111,8 @@ def adopt(run_pk: int, folder: Path | None, record: Record) -> None:
     for item in record.items:
         data = _read(folder / item["sha256"], item["size_bytes"]) if folder is not None else None
         if data is None:
-            if not Media.objects.filter(run_id=run_pk, sha256=item["sha256"], mime=item["mime"]).exists():
+            known = Media.objects.filter(run_id=run_pk, sha256=item["sha256"], mime=item["mime"]).exists()
+            if not known or not blobs.refresh(item["sha256"]):
                 raise ValueError(f"{record.kind} {record.key:.60}: its file is not there")
             continue
         if hashlib.sha256(data).hexdigest() != item["sha256"]:

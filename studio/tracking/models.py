@@ -167,6 +167,7 @@ class Media(models.Model):
     class Meta:
         ordering = ["seq"]
         constraints = [models.UniqueConstraint(fields=["run", "seq"], name="media_seq_unique")]
+        indexes = [models.Index(fields=["sha256"], name="media_sha256")]
         verbose_name_plural = "media"
 
     def __str__(self) -> str:

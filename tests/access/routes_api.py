@@ -130,6 +130,7 @@ ROUTES = [
     signed_in("api:read_me"),
     signed_in("api:list_projects"),
     reads("api:read_project", a_project),
+    reads("api:read_storage", a_project),
     creates("api:create_project", data=lambda people, kwargs: {"name": "New", "team": people.team.pk}),
     signed_in("api:list_models"),
     reads("api:list_models", query=lambda people, kwargs: f"project={people.project.pk}"),

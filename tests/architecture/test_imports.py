@@ -14,6 +14,7 @@ from tests.architecture.source import ROOT, imports, module_name, python_files, 
 LAYERS = [
     {"ops"},
     {"api", "home", "live", "worker"},
+    {"storage"},
     {"notifications", "reports", "sweeps"},
     {"tracking"},
     {"runs"},

@@ -34,7 +34,7 @@ def list_datasets(
 ) -> dict[str, Any]:
     """Of all projects that one sees and the built-in ones; with `project`, what its runs can use."""
     user = user_of(request)
-    datasets = Dataset.objects.visible_to(user)
+    datasets = Dataset.objects.visible_to(user).listed()
     if project is not None:
         datasets = datasets.usable_in(get_for(user, Project.objects, project))
     if not archived:

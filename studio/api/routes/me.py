@@ -14,7 +14,10 @@ from studio.api.auth import token_of, user_of
 from studio.api.errors import ApiError
 from studio.api.idempotency import once
 from studio.api.pages import Cursor, Limit, Page, page_of
-from studio.api.schemas import Me, ProjectGiven, ProjectOut
+from studio.api.schemas import Me, ProjectGiven, ProjectOut, StorageOut
+from studio.runs.models import Run
+from studio.storage.held import of_projects, of_runs
+from studio.storage.shown import totals
 
 router = Router()
 
@@ -58,3 +61,14 @@ def create_project(request: HttpRequest, given: ProjectGiven) -> Status[Project]
 @router.get("/projects/{pk}", response=ProjectOut, tags=["projects"])
 def read_project(request: HttpRequest, pk: int) -> Project:
     return _read(user_of(request), str(pk))
+
+
+@router.get("/projects/{pk}/storage", response=StorageOut, tags=["projects"])
+def read_storage(request: HttpRequest, pk: int, limit: Limit = 50) -> dict[str, Any]:
+    """Bytes of a project by kind, and of its biggest runs."""
+    project = _read(user_of(request), str(pk))
+    sizes, of_run = of_projects([pk]).get(pk, {}), of_runs(pk)
+    biggest = sorted(of_run, key=lambda run: (-sum(of_run[run].values()), run))[:limit]
+    numbers = dict(Run.objects.filter(project=project, pk__in=biggest).values_list("pk", "number"))
+    runs = [{"id": run, "number": numbers[run], "kinds": dict(of_run[run])} for run in biggest if run in numbers]
+    return {**totals(sizes), "kinds": dict(sizes), "runs": runs}

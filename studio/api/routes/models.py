@@ -30,7 +30,7 @@ def list_models(
 ) -> dict[str, Any]:
     """Of all projects that one sees and the built-in ones; with `project`, what its runs can use."""
     user = user_of(request)
-    models = Model.objects.visible_to(user)
+    models = Model.objects.visible_to(user).listed()
     if project is not None:
         models = models.usable_in(get_for(user, Project.objects, project))
     if not archived:

@@ -42,6 +42,7 @@ PLACES = {
     "report-list": r"report(-.*)?",
     "share-links": r"share-.*",
     "registered-list": r"(registered|checkpoint)-.*",
+    "project-storage": r"project-(storage|trash)|(team-)?storage-.*|team-storage",
 }
 
 # The letter that leads to a page after G.
@@ -54,6 +55,7 @@ GO = {
     "model-list": "m",
     "dataset-list": "d",
     "registered-list": "c",
+    "project-storage": "s",
     "report-list": "o",
     "project-rules": "e",
     "share-links": "l",

@@ -65,7 +65,7 @@ SOURCES = {
 @require_GET
 def dataset_list(request: HttpRequest, project_pk: int) -> HttpResponse:
     project = get_for(request.user, Project.objects.select_related("team"), project_pk)
-    entries = Dataset.objects.filter(project=project, archived_at__isnull="archived" not in request.GET)
+    entries = Dataset.objects.listed().filter(project=project, archived_at__isnull="archived" not in request.GET)
     page = Paginator(with_newest(entries, DatasetVersion), PAGE_SIZE).get_page(request.GET.get("page"))
     built_in = list(with_newest(Dataset.objects.filter(project__isnull=True, archived_at__isnull=True), DatasetVersion))
     attach_newest([*page, *built_in], DatasetVersion)

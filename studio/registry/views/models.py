@@ -44,7 +44,7 @@ AnyForm = CodeForm | PackageForm | GitForm | ProjectForm
 @require_GET
 def model_list(request: HttpRequest, project_pk: int) -> HttpResponse:
     project = get_for(request.user, Project.objects.select_related("team"), project_pk)
-    entries = Model.objects.filter(project=project, archived_at__isnull="archived" not in request.GET)
+    entries = Model.objects.listed().filter(project=project, archived_at__isnull="archived" not in request.GET)
     page = Paginator(with_newest(entries, ModelVersion), PAGE_SIZE).get_page(request.GET.get("page"))
     built_in = list(with_newest(Model.objects.filter(project__isnull=True, archived_at__isnull=True), ModelVersion))
     attach_newest([*page, *built_in], ModelVersion)

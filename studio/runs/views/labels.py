@@ -52,6 +52,7 @@ def runs_bulk(request: HttpRequest, pk: int) -> HttpResponse:
         context = {
             "project": found, "action": action, "verb": WORDS[action], "count": len(pks), "text": text, "back": back,
             "for_all": for_all, "q": table.q, "pks": [] if for_all else pks, "changed": "expect" in request.POST,
+            "uses": bulk.uses_of(pks) if action == "trash" else [],
         }  # fmt: skip
         return render(request, "runs/bulk.html", context)
     try:
