@@ -11,18 +11,22 @@ from django.db.migrations.recorder import MigrationRecorder
 
 
 def bring_up_to_date() -> None:
-    """Migrate if anything is to be migrated; a database without tables gets them at once, in a tenth of the time."""
+    """Migrate if anything is to be migrated."""
     executor = MigrationExecutor(connection)
-    if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        return
-    if set(connection.introspection.table_names()) <= {MigrationRecorder.Migration._meta.db_table}:
-        create()
-    else:
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False, verbosity=0)
 
 
+def is_empty() -> bool:
+    """Whether the database has no table, or at most the one in which migrations are entered, without an entry."""
+    names = set(connection.introspection.table_names())
+    return names <= {MigrationRecorder.Migration._meta.db_table} and not (
+        names and MigrationRecorder(connection).applied_migrations()
+    )
+
+
 def create() -> None:
-    """Make the tables as they are after the last migration, in one transaction with the entry that says so.
+    """Make the tables as they are after the last migration, in one transaction with the entries that say so.
 
     Migrating an empty database renders every model anew after every step, which takes longer than all else of a first
     start. No migration may enter rows that an empty database needs: a test compares both ways.

@@ -15,12 +15,13 @@ from django.db import connection
 from studio.ops import schema
 from tests.ops.stack import ROOT, environment
 
-CHILD = """
+ONE_BY_ONE = """
 import json, django
 django.setup()
-from studio.ops import schema
+from django.core.management import call_command
+from django.core.management.commands import migrate
 from tests.ops.test_schema import described
-schema.bring_up_to_date()
+call_command(migrate.Command(), verbosity=0)
 print(json.dumps(described()))
 """
 
@@ -64,17 +65,17 @@ def _words_of_sqlite(cursor: Any, table: str) -> list[str]:
 def test_tables_made_at_once_are_those_of_all_migrations(tmp_path: Path) -> None:
     url = {name: os.environ[name] for name in ("STUDIO_DATABASE_URL",) if name in os.environ}
     done = subprocess.run(
-        [sys.executable, "-c", CHILD],
+        [sys.executable, "-c", ONE_BY_ONE],
         env=environment(STUDIO_DATA_DIR=str(tmp_path), DJANGO_SETTINGS_MODULE="studio.settings", **url),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    at_once, migrated = json.loads(done.stdout.splitlines()[-1]), json.loads(json.dumps(described()))
-    assert len(migrated) > 40
-    for table in sorted(at_once.keys() | migrated.keys()):
-        assert at_once.get(table) == migrated.get(table), table
+    one_by_one, at_once = json.loads(done.stdout.splitlines()[-1]), json.loads(json.dumps(described()))
+    assert len(one_by_one) > 40
+    for table in sorted(at_once.keys() | one_by_one.keys()):
+        assert at_once.get(table) == one_by_one.get(table), table
 
 
 @pytest.mark.django_db
