@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import statistics
 import tracemalloc
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from studio.registry.tables import reading
 from studio.registry.tables.columns import Column
 from studio.registry.tables.inspection import Table, inspect_csv
 from studio.registry.tables.reading import MAX_CELL_CHARS, MAX_LINE_CHARS, TableError
@@ -96,6 +99,27 @@ def test_a_good_table_is_read_as_it_is_written(tmp_path: Path, case: str) -> Non
     assert [c["name"] for c in found.columns] == ["a", "b"]
     assert found.rows == (100_001 if "far" in case else 2)
     assert ("not UTF-8" in " ".join(found.notices)) == (encoding == "latin-1")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_rows_do_not_depend_on_where_a_part_ends(monkeypatch: pytest.MonkeyPatch, size: int, end: str) -> None:
+    monkeypatch.setattr(reading, "PART_CHARS", size)
+    text = end.join(["a,b", "1,x", "", '"2', 'and more","y"', "3,zz", "4,"])
+    for whole in (text, text + end, end + text + end + end):
+        found = [row for _, row in reading.read_rows(io.StringIO(whole, newline=""), reading.Dialect("utf-8", ","))]
+        assert found == [row for row in csv.reader(io.StringIO(whole, newline="")) if row]
+        with pytest.raises(TableError, match=f"Line {whole[: whole.index('zz')].count(end) + 1} holds a NUL"):
+            list(reading.read_rows(io.StringIO(whole.replace("zz", "\0"), newline=""), reading.Dialect("utf-8", ",")))
+
+
+def test_missing_cells_are_the_same_on_the_quick_way_and_the_slow_one() -> None:
+    cells = ["", "NA", "na", "N/a", "#N/A", "NaN", "nUlL", "None", "-", "?", "x", "nan0", "7"]
+    quick, slow = Column("a"), Column("a")
+    quick.add(cells, 1)
+    slow.add([f" {cell} " for cell in cells], 1)
+    assert (quick.missing, quick.rows) == (10, 13)
+    assert quick.describe() == slow.describe()
 
 
 def test_the_notice_names_the_line_that_is_not_utf_8(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from studio.registry.tables.reading import (
     check_header,
     latin_1_notice,
     open_text,
+    read_batches,
     read_rows,
     sniff,
 )
@@ -51,7 +55,7 @@ class Table:
 def inspect_csv(path: str | Path, *, progress: Callable[[int], None] = lambda _: None) -> Table:
     """Read the whole file once; TableError, in words, if it cannot be a dataset. `progress` gets the bytes read.
 
-    About 0.35 s for 54,000 rows of 10 columns; memory does not grow with the rows.
+    About 0.5 s of processor time for 100,000 rows of 10 columns; memory does not grow with the rows.
     """
     dialect = sniff(path)
     try:
@@ -88,36 +92,60 @@ class _Ragged:
 
 def _read(path: str | Path, dialect: Dialect, progress: Callable[[int], None]) -> Table:
     preview: list[list[str]] = []
-    with open_text(path, dialect) as file:
-        rows = read_rows(file, dialect)
+    header: list[str] = []
+    columns: list[Column] = []
+    count = 0
+    with open_text(path, dialect) as file, _no_collector():
         try:
-            _, header = next(rows)
-        except StopIteration:
-            raise TableError("The file holds blank lines only.", hint="Line 1 has to hold column names.") from None
-        check_header(header)
-        width = len(header)
-        keys = max(MIN_KEYS, min(MAX_KEYS, ALL_KEYS // width))
-        columns = [Column(name.strip(), sample=keys, keys=keys) for name in header]
-        ragged, batch, count = _Ragged(width), [], 0
-        for line, row in rows:
-            count += 1
-            if len(row) != width:
-                ragged.add(line, len(row))
-                continue
-            batch.append(row)
-            if len(batch) == BATCH_ROWS:
-                _add(columns, batch, preview, count)
-                batch = []
+            for rows in read_batches(file, dialect, BATCH_ROWS):
+                if rows and not header:
+                    header = rows.pop(0)
+                    columns = _columns(header)
+                if {*map(len, rows)} - {len(header)}:
+                    raise _refusal(path, dialect)
+                count += len(rows)
+                _add(columns, rows, preview, count)
                 progress(file.buffer.tell())
-            if count > MAX_ROWS:
-                raise TableError(f"The file has more than {MAX_ROWS:,} rows.")
-        _add(columns, batch, preview, count)
+                if count > MAX_ROWS:
+                    raise TableError(f"The file has more than {MAX_ROWS:,} rows.")
+        except csv.Error as error:
+            raise _refusal(path, dialect) from error
+    if not header:
+        raise TableError("The file holds blank lines only.", hint="Line 1 has to hold column names.")
     if count == 0:
         raise TableError("The file has column names but no rows.", hint="Line 2 and on have to hold the data.")
-    if ragged.count:
-        raise ragged.error(count)
     notices = [*dialect.notices, *_header_notices(header)]
     return Table(dialect, count, [c.describe() for c in columns], preview, notices)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Rows make no cycles; looking for some among them, again and again, takes a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _columns(header: list[str]) -> list[Column]:
+    check_header(header)
+    keys = max(MIN_KEYS, min(MAX_KEYS, ALL_KEYS // len(header)))
+    return [Column(name.strip(), sample=keys, keys=keys) for name in header]
+
+
+def _refusal(path: str | Path, dialect: Dialect) -> TableError:
+    """What is wrong with the rows of a file, which is read once more for it, line by line."""
+    with open_text(path, dialect) as file:
+        rows = read_rows(file, dialect)
+        ragged, count = _Ragged(len(next(rows)[1])), 0
+        for line, row in rows:
+            count += 1
+            if len(row) != ragged.width:
+                ragged.add(line, len(row))
+    return ragged.error(count)
 
 
 def _add(columns: list[Column], batch: list[list[str]], preview: list[list[str]], last_row: int) -> None:
