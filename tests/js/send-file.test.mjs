@@ -1,7 +1,7 @@
 // The chunked upload against a small studio in memory: resume, cut connections, refusals.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_TRIES, UploadError, cancelFile, sendFile } from "../../static/js/registry/send-file.js";
+import { MAX_TRIES, MAX_UNANSWERED, UploadError, cancelFile, sendFile } from "../../static/js/registry/send-file.js";
 
 const CHUNK = 4;
 
@@ -85,7 +85,43 @@ test("it gives up with the studio's words", async () => {
 test("it gives up after so many tries, and says that the file is kept", async () => {
   const { held, ask } = studio(text.length, { always: "cut" });
   await assert.rejects(sendFile(fileOf(text), options(ask)), /go on where it stopped/);
+  assert.equal(held.puts, MAX_UNANSWERED);
+});
+
+test("it waits minutes for a studio that starts again", async () => {
+  const gone = Object.fromEntries(Array.from({ length: MAX_UNANSWERED - 1 }, (_, i) => [i + 2, "cut"]));
+  const { held, ask } = studio(text.length, gone);
+  let waited = 0;
+  await sendFile(fileOf(text), options(ask, { wait: async (seconds) => void (waited += seconds) }));
+  assert.equal(held.bytes.length, text.length);
+  assert.ok(waited > 240);
+});
+
+test("a refusal that says where to go on is asked about a few times only", async () => {
+  const { held, ask } = studio(text.length, { always: "elsewhere" });
+  const refusing = async (url, given = {}) => {
+    if (given.method !== "PUT") return ask(url, given);
+    held.puts += 1;
+    return Response.json({ error: { message: "damaged" }, received: 0 }, { status: 422 });
+  };
+  await assert.rejects(sendFile(fileOf(text), options(refusing)), /damaged/);
   assert.equal(held.puts, MAX_TRIES);
+});
+
+test("the next chunk is read while one travels, and no further", async () => {
+  const { ask } = studio(text.length);
+  const file = fileOf(text);
+  const slice = file.slice;
+  const reads = [];
+  file.slice = (from, to) => (reads.push(from), slice(from, to));
+  const before = [];
+  await sendFile(file, options(async (url, given = {}) => {
+    if (given.method === "PUT") before.push([Number(given.headers["Upload-Offset"]), reads.at(-1)]);
+    await new Promise((done) => setTimeout(done, 1));
+    return ask(url, given);
+  }));
+  assert.deepEqual(before, [[0, 0], [4, 4], [8, 8]]);
+  assert.deepEqual(reads.slice(0, 3), [0, 4, 8]);
 });
 
 test("a cancelled upload is removed", async () => {

@@ -11,7 +11,9 @@
  * }} Options
  */
 
+// Of refusals that say where to go on; and of silence, about five minutes, which a studio may take to start again.
 export const MAX_TRIES = 8;
+export const MAX_UNANSWERED = 36;
 
 export class UploadError extends Error {}
 
@@ -27,8 +29,12 @@ export async function sendFile(file, options) {
   remember(options, key, state.url);
   options.onProgress?.(state.received);
   let failures = 0;
+  let next = chunkOf(file, state);
   while (!state.finished) {
-    const answer = await sendChunk(ask, file, state, options);
+    if (next.from !== state.received) next = chunkOf(file, state);
+    const sent = sendChunk(ask, await next.read, state, options);
+    next = chunkOf(file, { ...state, received: state.received + state.chunk }); // read while this one travels
+    const answer = await sent;
     if (answer.ok) {
       state = await answer.json();
       failures = 0;
@@ -37,7 +43,7 @@ export async function sendFile(file, options) {
     }
     failures += 1;
     const { text, received, again } = await refusal(answer);
-    if (!again || failures >= MAX_TRIES) throw new UploadError(text);
+    if (!again || failures >= (typeof received === "number" ? MAX_TRIES : MAX_UNANSWERED)) throw new UploadError(text);
     if (typeof received === "number") {
       state = { ...state, received };
     } else {
@@ -104,19 +110,38 @@ async function begin(ask, file, options) {
   return answer.json();
 }
 
-/** An answer also when there was none. @param {typeof fetch} ask @param {Sendable} file @param {UploadState} state @param {Options} options @returns {Promise<Response>} */
-async function sendChunk(ask, file, state, options) {
-  const bytes = await file.slice(state.received, Math.min(state.received + state.chunk, file.size)).arrayBuffer();
+/**
+ * Bytes and digest of the chunk that begins at `received`, being read.
+ * @param {Sendable} file @param {UploadState} state
+ * @returns {{from: number, read: Promise<{bytes: ArrayBuffer, digest: string}>}}
+ */
+function chunkOf(file, { received, chunk }) {
+  const read = readChunk(file, received, Math.min(received + chunk, file.size));
+  read.catch(() => undefined); // told when its turn comes
+  return { from: received, read };
+}
+
+/** @param {Sendable} file @param {number} from @param {number} to */
+async function readChunk(file, from, to) {
+  const bytes = await file.slice(from, Math.max(from, to)).arrayBuffer();
+  if (!globalThis.crypto?.subtle) return { bytes, digest: "" };
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return { bytes, digest: `sha-256=:${btoa(String.fromCharCode(...digest))}:` };
+}
+
+/**
+ * An answer also when there was none.
+ * @param {typeof fetch} ask @param {{bytes: ArrayBuffer, digest: string}} part @param {UploadState} state
+ * @param {Options} options @returns {Promise<Response>}
+ */
+async function sendChunk(ask, { bytes, digest }, state, options) {
   /** @type {Record<string, string>} */
   const headers = {
     "X-CSRFToken": options.token,
     "Upload-Offset": String(state.received),
     "Content-Type": "application/octet-stream",
   };
-  if (globalThis.crypto?.subtle) {
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-    headers["Content-Digest"] = `sha-256=:${btoa(String.fromCharCode(...digest))}:`;
-  }
+  if (digest) headers["Content-Digest"] = digest;
   try {
     return await ask(state.url, { method: "PUT", body: bytes, headers, signal: options.signal });
   } catch (error) {
