@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from trainer_core.describe import Range
 from trainer_core.module import LightningModule
+from trainer_core.recipes.schedules import one_cycle
 from trainer_core.zoo.facts import facts_of
 
 
@@ -114,5 +115,5 @@ class CharTransformer(LightningModule):
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf") or steps < 2:
             return optimizer
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, h.lr, total_steps=int(steps), pct_start=0.1)
+        scheduler = one_cycle(optimizer, h.lr, int(steps), rise=0.1)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

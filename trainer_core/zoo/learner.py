@@ -13,7 +13,7 @@ from trainer_core.durations import parse_duration
 from trainer_core.loops.intervals import steps_in
 from trainer_core.module import LightningModule
 from trainer_core.recipes.mixing import cutmix, mixup
-from trainer_core.recipes.schedules import warm_up_factor
+from trainer_core.recipes.schedules import one_cycle, warm_up_factor
 from trainer_core.recipes.weighting import balanced_weights, class_counts
 from trainer_core.zoo.facts import Facts, facts_of
 from trainer_core.zoo.glance import Glance, wants_glance
@@ -170,7 +170,7 @@ class Learner(LightningModule):
         warm_up = self._warm_up_steps(steps)
         if schedule == "one_cycle":
             rise = min(0.9, warm_up / steps) if warm_up else 0.3
-            return torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=rise)
+            return one_cycle(optimizer, lr, steps, rise)
         shape: Literal["cosine", "constant"] = "cosine" if schedule == "cosine" else "constant"
         return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_up_factor(step, steps, warm_up, shape))
 

@@ -13,6 +13,7 @@ from trainer_core.callbacks import EMAWeightAveraging
 from trainer_core.errors import MisconfigurationException, OptionError
 from trainer_core.module import LightningModule
 from trainer_core.recipes import balanced_weights, class_counts, cutmix, mixup, warm_up_factor
+from trainer_core.recipes.schedules import one_cycle
 from trainer_core.trainer import Trainer
 from trainer_core.zoo.images import ImageCNN
 from trainer_core.zoo.tables import Digits, Wine
@@ -129,3 +130,22 @@ def test_an_average_starts_when_it_is_told(start: str, first: int) -> None:
     assert average.update_starting_at_step == first
     with pytest.raises(MisconfigurationException, match="not a time"):
         EMAWeightAveraging(start="3min")
+
+
+@pytest.mark.parametrize("steps", [2, 3, 10, 20])
+@pytest.mark.parametrize("rise", [0.1, 0.3, 0.5, 1.0])
+def test_one_cycle_has_a_rate_for_every_step_of_any_length(steps: int, rise: float) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = one_cycle(optimizer, 0.5, steps, rise)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step() if len(rates) < steps else None
+    assert all(0 < rate <= 0.5 + 1e-9 for rate in rates)
+    assert max(rates) > 0.1
+
+
+@pytest.mark.parametrize("given", [{"warm_up": "1st"}, {"warm_up": "50%"}, {}])
+def test_a_run_of_two_steps_has_a_schedule(given: dict[str, Any]) -> None:
+    trained(TabularMLP(width=4, members=1, **given), Wine(), max_epochs=1, limit_train_batches=2)
