@@ -66,7 +66,7 @@ def _option(name: str, parameter: inspect.Parameter, hint: Any, text: str) -> Op
     required = parameter.default is parameter.empty
     default = None if required else parameter.default
     kind, more = _kind_of(hint, default)
-    if not _is_plain(default):
+    if not is_plain(default):
         kind, default, more = "object", None, {}
         required = False
     group = (
@@ -117,7 +117,7 @@ def _kind_of(hint: Any, default: Any) -> tuple[str, dict[str, Any]]:
         return by_type[hint], more
     if hint is None or hint is Any or hint is inspect.Parameter.empty:
         if default is None:
-            return "str", {**more, "nullable": True}
+            return "value", {**more, "nullable": True}
         return by_type.get(type(default), "list" if isinstance(default, list | tuple) else "str"), more
     return "object", {}
 
@@ -133,9 +133,10 @@ def bounds_of(note: Any) -> dict[str, float]:
     return found
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether a form and JSON can hold it."""
     if isinstance(value, list | tuple):
-        return all(_is_plain(v) for v in value)
+        return all(is_plain(v) for v in value)
     return value is None or isinstance(value, bool | int | float | str)
 
 
@@ -190,7 +191,8 @@ def describe_class(cls: type, wants: str) -> dict[str, Any]:
 
 def _line_of(cls: type) -> int | None:
     try:
-        return inspect.getsourcelines(cls)[1]
+        arguments = getattr(cls, "arguments", None)
+        return inspect.getsourcelines(getattr(arguments, "maker", cls))[1]
     except (OSError, TypeError):
         return None
 
@@ -236,16 +238,14 @@ def describe(order: dict[str, Any]) -> dict[str, Any]:
             classes = [getattr(zoo, order["ref"])]
         elif source == "package":
             name, _, cls = order["ref"].partition(":")
-            classes = [getattr(importlib.import_module(name), cls)]
+            classes = [_trainable(getattr(importlib.import_module(name), cls), wants)]
         elif source == "project":
             path = Path(order["path"])
             named = classes_of(path, wants, order.get("class") or "")
         else:
             assert path is not None
             ast.parse(path.read_bytes(), filename=str(path))
-            classes = classes_in(load_file(path), wants)
-            if order.get("class"):
-                classes = [c for c in classes if c.__name__ == order["class"]] or classes
+            classes = _offered(load_file(path), wants, order.get("class") or "")
     except BaseException as error:
         return {"error": error_of(error, path)}
     if source != "project":
@@ -255,11 +255,30 @@ def describe(order: dict[str, Any]) -> dict[str, Any]:
     return {"classes": [{**describe_class(cls, wants), "name": name} for name, cls in named]}
 
 
+def _offered(module: types.ModuleType, wants: str, only: str) -> list[type]:
+    """What a file has of that kind, and where it has no LightningModule its plain networks; `only` names one of them."""
+    from trainer_core.networks.offered import network_named, networks_in
+
+    classes = classes_in(module, wants)
+    if chosen := [c for c in classes if c.__name__ == only]:
+        return chosen
+    if wants == "model" and only and (network := network_named(module, only)) is not None:
+        return [network]
+    return classes or (list(networks_in(module)) if wants == "model" else [])
+
+
+def _trainable(found: Any, wants: str) -> Any:
+    from trainer_core.networks.offered import as_module
+
+    return (as_module(found) or found) if wants == "model" else found
+
+
 def _nothing_found(wants: str) -> dict[str, Any]:
     word = "LightningModule" if wants == "model" else "LightningDataModule"
+    plain = " or nn.Module" if wants == "model" else ""
     return {
         "type": "NothingFound",
-        "message": f"No class in this file extends {word}.",
+        "message": f"No class in this file extends {word}{plain}.",
         "line": None,
         "text": None,
         "hint": f"Write `class MyModel({word}):` with the import `from trainer_core import {word}` "
@@ -320,4 +339,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from trainer_core import describe as imported  # one module only: what code annotates with its Range is a Range here
+
+    sys.exit(imported.main(sys.argv[1:]))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from trainer_core.zoo.facts import CHANNELS, CLASSES, FEATURES, LENGTHS, OUTPUTS, SIDES, VOCABULARY
+
 MAX_ROWS = 200
 # What models ask for that only data knows, with which one may be built to be looked at.
 SAMPLES: dict[str, Any] = {
-    **dict.fromkeys(("in_features", "num_features", "n_features", "input_dim", "input_size", "in_dim"), 16),
-    **dict.fromkeys(("num_classes", "n_classes", "classes", "num_labels", "out_features", "output_dim"), 10),
-    **dict.fromkeys(("output_size",), 10),
-    **dict.fromkeys(("in_channels", "channels"), 3),
-    **dict.fromkeys(("height", "width", "image_size"), 32),
+    **dict.fromkeys(FEATURES, 16),
+    **dict.fromkeys((*CLASSES, *OUTPUTS), 10),
+    **dict.fromkeys(CHANNELS, 3),
+    **dict.fromkeys((*SIDES, "width"), 32),
     "input_shape": (3, 32, 32),
-    **dict.fromkeys(("vocab_size", "vocabulary", "num_tokens"), 100),
-    **dict.fromkeys(("block_size", "max_len", "sequence_length"), 32),
+    **dict.fromkeys(VOCABULARY, 100),
+    **dict.fromkeys(LENGTHS, 32),
 }
 
 

@@ -6,54 +6,31 @@ is the dataclass of them that equals `Trainer.__init__`.
 
 from __future__ import annotations
 
-import ast
 import math
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from trainer_core.durations import Duration as Duration
 from trainer_core.durations import parse_duration as parse_duration
 from trainer_core.errors import OptionError
+from trainer_core.values import parse_number as parse_number
+from trainer_core.values import parse_value
 
-Kind = Literal["int", "float", "number", "amount", "bool", "str", "choice", "duration", "time", "list", "object"]
+Kind = Literal[
+    "int", "float", "number", "amount", "bool", "str", "choice", "duration", "time", "list", "object", "value"
+]
 Level = Literal["basic", "advanced", "hidden"]
 UNIT_EXAMPLES = {"ep": "10ep", "st": "500st", "ba": "64ba", "sp": "1e6sp", "s": "30min", "%": "25%"}
 GROUPS = ("General", "Data", "Model", "Optimiser", "Trainer", "Hardware", "Checkpoints", "Advanced")
 
-_BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
-
-
-def parse_number(text: str) -> float:
-    """Read `3e-4`, `1/3`, `0.1*2` or `-(1+2)`; ValueError for anything else (names, calls, powers)."""
-    if len(text) > 64:
-        raise ValueError("too long for a number")
-
-    def value(node: ast.expr) -> float:
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-            return node.value
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-            inner = value(node.operand)
-            return -inner if isinstance(node.op, ast.USub) else inner
-        if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-            return _BINARY[type(node.op)](value(node.left), value(node.right))
-        raise ValueError("not a number")
-
-    try:
-        return value(ast.parse(text.strip().replace("_", ""), mode="eval").body)
-    except (SyntaxError, ZeroDivisionError, RecursionError) as error:
-        raise ValueError("not a number") from error
-
 
 @dataclass(frozen=True, slots=True)
 class OptionSpec:
-    """One option. "number" keeps int and float apart; so does "amount": so many, or a fraction from 0.0 to 1.0 of all."""
+    """One option. "number" keeps int and float apart; so does "amount": so many, or a fraction from 0.0 to 1.0 of all.
+
+    "value" is what code asks for without saying a type: text is read as a number, yes or no, or a list where it is one.
+    """
 
     name: str
     kind: Kind
@@ -87,6 +64,7 @@ class OptionSpec:
                 "time": "a time such as 30min, 1h30min or 00:01:30:00 (days, hours, minutes, seconds)",
                 "list": f"a list of {self.item_kind}",
                 "object": "an object (in Python only)",
+                "value": "a number, yes or no, text, or a list such as [2, 2]",
             }[self.kind]
             if self.minimum is not None and self.maximum is not None:
                 words += f" from {self.minimum:g} to {self.maximum:g}"
@@ -158,7 +136,7 @@ class OptionSpec:
                 raise ValueError
             item = OptionSpec(self.name, self.item_kind)
             return [item.parse(i.strip() if isinstance(i, str) else i) for i in items]
-        return given
+        return parse_value(given) if self.kind == "value" and isinstance(given, str) else given
 
     def _number(self, given: Any) -> int | float:
         if isinstance(given, bool) or not isinstance(given, int | float | str):

@@ -49,11 +49,11 @@ def import_file(folder: Path, name: str) -> types.ModuleType:
     return importlib.import_module(".".join(parts))
 
 
-def load_class(folder: Path, ref: str) -> type:
-    """The class `path.py:Class`; SpecError if the file has none of that name."""
+def load_named(folder: Path, ref: str) -> Any:
+    """The class `path.py:Class`, or the function; SpecError if the file has none of that name."""
     name, _, attribute = ref.partition(":")
     found = getattr(import_file(folder, name), attribute, None)
-    if not inspect.isclass(found):
+    if not (inspect.isclass(found) or inspect.isfunction(found)):
         raise SpecError(f"{name} has no class {attribute}.")
     return found
 
@@ -62,8 +62,13 @@ def files_with(folder: Path, wants: str) -> list[str]:
     """Files that seem to define a class of the kind `wants` (model or data), by their text alone, in order.
 
     A class counts if one of its bases is called LightningModule (or LightningDataModule), or like a class that counts.
+    A project of models without one has those of `nn.Module`.
     """
-    root = "LightningModule" if wants == "model" else "LightningDataModule"
+    roots = ("LightningModule", "Module") if wants == "model" else ("LightningDataModule",)
+    return next((found for root in roots if (found := _files_below(folder, root))), [])
+
+
+def _files_below(folder: Path, root: str) -> list[str]:
     bases = {str(p.relative_to(folder)): _bases(p) for p in sorted(folder.rglob("*.py"))}
     known, size = {root}, 0
     while len(known) > size:
@@ -74,16 +79,21 @@ def files_with(folder: Path, wants: str) -> list[str]:
 
 
 def classes_of(folder: Path, wants: str, only: str = "") -> list[tuple[str, type]]:
-    """(`path.py:Class`, class) of all the project defines of that kind; `only` names one of them."""
+    """(`path.py:Class`, class) of all the project defines of that kind; `only` names one of them.
+
+    Of a project without a LightningModule they are those that train its plain networks.
+    """
     from trainer_core.describe import classes_in
+    from trainer_core.networks.offered import as_module, networks_in
 
     if only:
-        return [(only, load_class(folder, only))]
-    found: dict[str, type] = {}
-    for name in files_with(folder, wants):
-        module = import_file(folder, name)
-        found |= {f"{name}:{cls.__name__}": cls for cls in classes_in(module, wants)}
-    return list(found.items())
+        found = load_named(folder, only)
+        return [(only, (as_module(found) or found) if wants == "model" else found)]
+    modules = [(name, import_file(folder, name)) for name in files_with(folder, wants)]
+    named = [(f"{name}:{cls.__name__}", cls) for name, module in modules for cls in classes_in(module, wants)]
+    if wants == "model" and not named:
+        named = [(f"{name}:{cls.__name__}", cls) for name, module in modules for cls in networks_in(module)]
+    return list(dict(named).items())
 
 
 def _bases(path: Path) -> dict[str, set[str]]:

@@ -122,7 +122,7 @@ class DatasetOut(EntryOut):
 class ModelGiven(Given):
     project: Id
     name: Name
-    code: str = Field(max_length=1 << 20, description="A Python file with a LightningModule.")
+    code: str = Field(max_length=1 << 20, description="A Python file with a LightningModule or nn.Module.")
     class_name: str = Field("", max_length=100, description="Needed when the file has several.")
     filename: str = Field("", max_length=255)
     note: Note = ""

@@ -56,6 +56,8 @@ class OptionField(forms.Field):
         """A value of a specification, or a person's own words, as text of the input."""
         if value is None or isinstance(value, str):
             return value
+        if self.spec.kind == "value" and isinstance(value, list):
+            return str(value)  # with its brackets, by which it is read as a list again
         if isinstance(self.widget, forms.Select):
             return str(value).lower() if isinstance(value, bool) else str(value)
         return as_text(value)

@@ -82,7 +82,7 @@ class PackageForm(NamedForm):
         label="Class",
         max_length=200,
         widget=forms.TextInput(attrs={"placeholder": "mylib.models:Net", "class": "font-monospace"}),
-        help_text="A LightningModule of a package that is installed where the workers run.",
+        help_text="A LightningModule, or a plain nn.Module or a function that makes one, of a package that is installed where the workers run.",
     )
     field_order = ["name", "path", "note"]
 

@@ -14,9 +14,10 @@ from trainer_core.spec import DataRef, ModelRef
 
 # Arguments by which models ask for what only the data knows; the launcher fills them in when they are left out.
 FROM_DATA = frozenset(
-    "in_features num_features n_features input_dim input_size in_dim num_classes n_classes classes num_labels "
-    "out_features output_dim output_size in_channels channels height width image_size input_shape vocab_size vocabulary "
-    "num_tokens block_size max_len sequence_length".split()
+    "in_features num_features n_features input_dim input_size in_dim d_in num_classes n_classes num_class n_class classes "
+    "num_labels out_features output_dim output_size d_out in_channels channels in_chans input_channels n_channels height "
+    "width image_size img_size input_shape vocab_size vocabulary num_tokens block_size max_len sequence_length max_seq_len "
+    "seq_len".split()
 )
 WORDS = {
     "classification": "classes",
@@ -115,6 +116,12 @@ def compatibility(model_version: ModelVersion, dataset_version: DatasetVersion) 
         unknown = model_version.model if not wants_input else dataset_version.dataset
         return True, f"{unknown} does not say what kind of data it is for: the first batch will show whether they fit."
     return True, f"{model_version.model} takes {in_words(has_input)} and fits {dataset_version.dataset}."
+
+
+def suited(model_version: ModelVersion, dataset_version: DatasetVersion) -> bool:
+    """Whether the model says that it is for such inputs and predicts just what the data asks for."""
+    model, data = model_version.info, dataset_version.info
+    return all({*_any_of(model.get(one))} & {*_any_of(data.get(one))} for one in ("input", "task"))
 
 
 def _parsed(version: ModelVersion | DatasetVersion, given: dict[str, Any], part: str) -> dict[str, Any]:

@@ -74,6 +74,8 @@ def field_text(option: OptionSpec, value: Any) -> str:
         return NOTHING if option.default is not None else ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list) and option.kind == "value":
+        return str(value)
     return as_text(value)
 
 

@@ -24,7 +24,7 @@ LAYERS = [
 ]
 RANK = {app: len(LAYERS) - level for level, apps in enumerate(LAYERS) for app in apps}
 CONTRACT = {"errors", "events", "options", "spec"}
-TORCH_FREE = CONTRACT | {"durations"}
+TORCH_FREE = CONTRACT | {"durations", "values"}
 FOREIGN_TO_ENGINE = {"channels", "daphne", "django", "django_rq", "plotly", "redis", "rq", "studio"}
 ENGINE_ONLY = {"torch", "torchvision", "lightning", "pytorch_lightning", "trainer_core"}
 # Files that read the environment, and why the settings cannot do it for them.

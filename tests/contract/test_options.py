@@ -69,3 +69,35 @@ def test_lists_and_choices_are_read_from_text() -> None:
     assert OptionSpec("n", "choice", choices=(1, 2)).parse("2") == 2
     with pytest.raises(OptionError, match="one of 1, 2"):
         OptionSpec("n", "choice", choices=(1, 2)).parse("3")
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("64", 64),
+        ("1e-3", 1e-3),
+        ("1/4", 0.25),
+        ("yes", True),
+        ("False", False),
+        ("2, 2", [2, 2]),
+        ("[2, [3, 4.5]]", [2, [3, 4.5]]),
+        ("(1,)", [1]),
+        ("['a', None]", ["a", None]),
+        ("VGG16", "VGG16"),
+        ("a, b", "a, b"),
+        ("[open", "[open"),
+        ("[1, x]", "[1, x]"),
+        ("[{1: 2}]", "[{1: 2}]"),
+        ("[" * 300, "[" * 300),
+        ("[" * 5000 + "]" * 5000, "[" * 5000 + "]" * 5000),
+        (3, 3),
+        ([1, "a"], [1, "a"]),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_a_value_of_no_type_is_read_as_what_it_looks_like(given: object, value: object) -> None:
+    found = OptionSpec("width", "value", nullable=True).parse(given)
+    assert (found, type(found)) == (value, type(value))
+    if value is not None:
+        assert OptionSpec("width", "value").parse(str(value)) == value

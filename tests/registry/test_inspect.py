@@ -40,6 +40,23 @@ class Net(pl.LightningModule):
     def training_step(self, batch, batch_idx):
         return self.layer(batch[0]).sum()
 '''
+PLAIN = """
+from torch import nn
+
+
+class Part(nn.Module):
+    def forward(self, x):
+        return x
+
+
+class Plain(nn.Module):
+    def __init__(self, num_classes=10, width=None):
+        super().__init__()
+        self.layers = nn.Sequential(Part(), nn.Linear(width or 4, num_classes))
+
+    def forward(self, x):
+        return self.layers(x)
+"""
 DATA = """
 from trainer_core import LightningDataModule
 
@@ -73,6 +90,15 @@ def test_a_module_gives_its_arguments_as_options(people: People, control: Contro
     assert specs["dropout"].nullable
     assert version.info["doc"] == "A small network."
     assert version.info["filename"] == "net.py"
+
+
+def test_a_plain_network_gives_its_arguments_and_those_of_its_training(people: People, control: ControlQueue) -> None:
+    version = model(people, control, PLAIN)
+    assert (version.state, version.ref) == ("ready", "Plain"), version.reason
+    specs = version.option_specs
+    assert list(specs) == ["num_classes", "width", "lr", "weight_decay", "optimizer", "schedule"]
+    assert (specs["width"].kind, specs["lr"].maximum, specs["num_classes"].default) == ("value", 10, None)
+    assert "training_step" in version.info["hooks"]
 
 
 def test_a_datamodule_in_code_is_a_dataset(people: People, control: ControlQueue) -> None:

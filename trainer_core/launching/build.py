@@ -11,13 +11,16 @@ from typing import Any
 from trainer_core.compat import lightning
 from trainer_core.describe import classes_in, load_file
 from trainer_core.errors import DataChangedError, MisconfigurationException, SpecError
-from trainer_core.projects import load_class, write_project
+from trainer_core.projects import load_named, write_project
 from trainer_core.spec import DataRef, ModelRef
 from trainer_core.zoo.facts import Facts
 
 
 def class_of(ref: ModelRef | DataRef, wants: str, folder: Path) -> type:
-    """The class that a reference names; user code is written to `folder` and imported from there."""
+    """The class that a reference names; user code is written to `folder` and imported from there.
+
+    Of a plain network, or a function that makes one, it is the class that trains it.
+    """
     if ref.source == "zoo":
         from trainer_core import zoo
 
@@ -25,20 +28,26 @@ def class_of(ref: ModelRef | DataRef, wants: str, folder: Path) -> type:
     lightning.install()
     if ref.source == "package":
         name, _, attribute = ref.ref.partition(":")
-        return getattr(importlib.import_module(name), attribute)
+        return _trainable(getattr(importlib.import_module(name), attribute), wants)
     if ref.source == "project":
         project = folder / f"project-{ref.sha256[:16]}"
         write_project(ref.code, project)
-        return load_class(project, ref.ref)
+        return _trainable(load_named(project, ref.ref), wants)
     path = folder / f"user_{wants}.py"
     if not path.exists() or path.read_text(encoding="utf-8") != ref.code:  # Other processes of the run may read it now.
         path.write_text(ref.code, encoding="utf-8")
     module = load_file(path, f"user_{wants}")
-    found = getattr(module, ref.ref, None)
+    found = _trainable(getattr(module, ref.ref, None), wants)
     if not inspect.isclass(found):
         names = ", ".join(c.__name__ for c in classes_in(module, wants)) or "none"
         raise SpecError(f"The code has no class {ref.ref}; it has {names}.")
     return found
+
+
+def _trainable(found: Any, wants: str) -> Any:
+    from trainer_core.networks.offered import as_module
+
+    return (as_module(found) or found) if wants == "model" else found
 
 
 def data(ref: DataRef, folder: Path) -> Any:
@@ -69,7 +78,10 @@ def _sha256(path: Path) -> str:
 
 
 def model(ref: ModelRef, datamodule: Any, folder: Path) -> Any:
-    """The module; required arguments that the data knows (num_features, num_classes, …) are filled in."""
+    """The module; required arguments that the data knows (num_features, num_classes, …) are filled in.
+
+    So are those of a plain network that were left to the data.
+    """
     cls = class_of(ref, "model", folder)
     parameters = inspect.signature(cls).parameters.values()
     missing = [
@@ -77,6 +89,7 @@ def model(ref: ModelRef, datamodule: Any, folder: Path) -> Any:
         for p in parameters
         if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ref.args
     ]
+    missing += [name for name in getattr(cls, "from_data", ()) if ref.args.get(name) is None]
     args = dict(ref.args)
     if missing:
         datamodule.prepare_data()

@@ -8,6 +8,15 @@ from typing import Any, Literal
 Task = Literal["classification", "regression", "language", "reconstruction"]
 Input = Literal["table", "image", "text"]
 
+# What people call constructor arguments that the data knows.
+FEATURES = ("in_features", "num_features", "n_features", "input_dim", "input_size", "in_dim", "d_in")
+CLASSES = ("num_classes", "n_classes", "num_class", "n_class", "classes", "num_labels")
+OUTPUTS = ("out_features", "output_dim", "output_size", "d_out")
+CHANNELS = ("in_channels", "channels", "in_chans", "input_channels", "n_channels")
+SIDES = ("height", "image_size", "img_size")
+VOCABULARY = ("vocab_size", "vocabulary", "num_tokens")
+LENGTHS = ("block_size", "max_len", "sequence_length", "max_seq_len", "seq_len")
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -29,28 +38,18 @@ class Facts:
     def named(self) -> dict[str, Any]:
         """Values by the names that people give such constructor arguments."""
         found: dict[str, Any] = {}
-        for name in ("in_features", "num_features", "n_features", "input_dim", "input_size", "in_dim"):
-            found[name] = self.in_features
+        found |= dict.fromkeys(FEATURES, self.in_features)
         if self.classes is not None:
-            for name in (
-                "num_classes",
-                "n_classes",
-                "classes",
-                "num_labels",
-                "out_features",
-                "output_dim",
-                "output_size",
-            ):
-                found[name] = self.classes
+            found |= dict.fromkeys((*CLASSES, *OUTPUTS), self.classes)
         elif self.task == "regression":
-            found |= {"out_features": 1, "output_dim": 1, "output_size": 1}
+            found |= dict.fromkeys(OUTPUTS, 1)
         if self.shape is not None:
-            found |= {"in_channels": self.shape[0], "channels": self.shape[0], "height": self.shape[1]}
-            found |= {"width": self.shape[2], "image_size": self.shape[1], "input_shape": self.shape}
+            found |= dict.fromkeys(CHANNELS, self.shape[0]) | dict.fromkeys(SIDES, self.shape[1])
+            found |= {"width": self.shape[2], "input_shape": self.shape}
         if self.vocabulary is not None:
-            found |= {"vocab_size": self.vocabulary, "vocabulary": self.vocabulary, "num_tokens": self.vocabulary}
+            found |= dict.fromkeys(VOCABULARY, self.vocabulary)
         if self.block_size is not None:
-            found |= {"block_size": self.block_size, "max_len": self.block_size, "sequence_length": self.block_size}
+            found |= dict.fromkeys(LENGTHS, self.block_size)
         return {k: v for k, v in found.items() if v not in (None, 0)}
 
 
