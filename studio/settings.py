@@ -225,6 +225,10 @@ MAX_RESTARTS, RESTART_WAITS_S = 5, (0, 5, 15, 45, 120)
 OUTBOUND_HOSTS = {host.strip().lower() for host in _env("OUTBOUND_HOSTS").split(",") if host.strip()}
 # Folders of the server whose files people may register as data, without a copy.
 DATA_ROOTS = [Path(folder.strip()) for folder in _env("DATA_ROOTS").split(",") if folder.strip()]
+# A file of stores (S3 and others) whose data people may register; it has the credentials: see core/stores.py.
+DATA_STORES = _env("DATA_STORES")
+CACHE_DIR = Path(_env("CACHE_DIR", str(DATA_DIR / "cache"))).expanduser()  # a worker's copies of what lies in stores
+CACHE_BYTES = int(_env("CACHE_BYTES", str(50 << 30)))
 CA_FILE = _env("CA_FILE")  # certificates that those addresses are checked by, in the place of the system's
 
 

@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
+from studio.core.stores import StoreError
+from studio.registry import stored
 from studio.registry.child import TIMEOUT_S, run_child
 from studio.registry.errors import RegistryError
 from studio.registry.models import DatasetVersion
@@ -48,8 +50,10 @@ def look_at_batch(version_id: int) -> None:
         folder = Path(name)
         try:
             order = asdict(data_ref(version, {}))
-        except RegistryError as error:
-            _note(version, {"state": "failed", "reason": error.text})
+            if "stored" in version.info:
+                stored.bring(version)
+        except (RegistryError, StoreError, stored.StoredChanged) as error:
+            _note(version, {"state": "failed", "reason": str(error)})
             return
         (folder / "order.json").write_text(json.dumps(order), encoding="utf-8")
         arguments = (str(folder / "order.json"), str(folder / "answer.json"))

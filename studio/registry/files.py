@@ -65,7 +65,7 @@ def create_dataset_from_file(
         if digest:
             same = Q(blobs__path=digest) | Q(sha256=digest)
             for known in dataset.versions.filter(same).exclude(state=VersionState.REJECTED):
-                if "server_file" in known.info:  # what was sent is kept, whatever becomes of that file
+                if {"server_file", "stored"} & {*known.info}:  # what was sent is kept, whatever becomes of that file
                     continue
                 if known.info.get("wanted", {}) == wanted:
                     return known
@@ -96,7 +96,7 @@ def create_dataset_from_address(
     wanted: dict[str, Any] | None = None,
     note: str = "",
 ) -> DatasetVersion:
-    """A version of what lies at an https address, or at a path of the server; see `references` and the above.
+    """A version of what lies at an https address, in a store, or at a path of the server; see `references` and the above.
 
     The same address gives the version that is there as long as a worker looks into it.
     """

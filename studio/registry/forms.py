@@ -8,6 +8,7 @@ from django import forms
 from django.conf import settings
 
 from studio.core.option_fields import UNSET, option_field
+from studio.core.stores import StoreError, stores
 from studio.registry.arguments import argument_specs, arguments
 from studio.registry.choices import Choices, problems, suggest
 from studio.registry.errors import RegistryError
@@ -16,6 +17,14 @@ from studio.registry.publish import MAX_CODE_BYTES
 
 USES = [("number", "Number"), ("category", "Category"), ("ignore", "Leave out")]
 AUTO = ("", "As the target suggests")
+
+
+def _opened() -> str:
+    """Where the stores are that are open; nothing when there are none, or their file is damaged."""
+    try:
+        return ", ".join(store.address for store in stores())
+    except StoreError:
+        return ""
 
 
 def _mono(rows: int, placeholder: str) -> forms.Textarea:
@@ -152,9 +161,10 @@ class TableForm(NamedForm):
     def __init__(self, *args: Any, pasted: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         roots = ", ".join(map(str, settings.DATA_ROOTS))
-        self.fields["address"].help_text = "An https address that a worker fetches the file from, once" + (
-            f"; or the path of a file on the server, below {roots}, where it stays." if roots else "."
-        )
+        words = ["An https address that a worker fetches the file from, once"]
+        words += [f"the path of a file on the server, below {roots}, where it stays"] if roots else []
+        words += [f"the address of a file below {opened}, which stays there"] if (opened := _opened()) else []
+        self.fields["address"].help_text = f"{'; or '.join(words)}."
         if not pasted:  # images and arrays have no text
             del self.fields["text"]
 

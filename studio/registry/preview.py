@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import transaction
 
 from studio.core import blobs
+from studio.core.stores import StoreError
+from studio.registry import stored
 from studio.registry.arguments import fix_arguments
 from studio.registry.builtin import data_params
 from studio.registry.child import run_child
@@ -75,6 +77,11 @@ def _file_of(version: DatasetVersion) -> Path:
         version.info["server_file"] |= mark_of(path)
         version.size_bytes = path.stat().st_size
         return path
+    if "stored" in version.info:
+        try:
+            return stored.first_look(version, lambda share: touch(version, progress=round(share, 3)))
+        except (StoreError, stored.StoredChanged) as error:
+            raise UploadError(str(error)) from error
     if "path" in version.blobs:
         path = blobs.path_of(version.blobs["path"])
         if not path.is_file():
@@ -108,6 +115,8 @@ def _keep(version: DatasetVersion, path: Path) -> None:
                 "The file was changed while it was looked into. Register it again once it stays as it is."
             )
         _note(version, digest, size)
+    elif "stored" in version.info:
+        _note(version, path.name, version.size_bytes)
     elif _is_fetched(version, path):
         _note(version, *blobs.put_file(path))
     elif "path" not in version.blobs:

@@ -129,7 +129,9 @@ def version_with_other_choices(*, version: DatasetVersion, user: User) -> Datase
         size_bytes=version.size_bytes,
         schema=schema,
         preview=version.preview,
-        info={k: version.info[k] for k in ("filename", "choices", "server_file", "fetched") if k in version.info},
+        info={
+            k: version.info[k] for k in ("filename", "choices", "server_file", "fetched", "stored") if k in version.info
+        },
         created_by=user,
     )
     return made

@@ -1,6 +1,7 @@
-"""Data that lies elsewhere: a file of the server below an allowed folder, which stays there, or an https address.
+"""Data that lies elsewhere: a file of the server below an allowed folder, or in a store, which stay there, or at https.
 
-A version's `info["server_file"]` is `{"path", "size_bytes", "mtime_ns"}`; `info["fetched"]` is `{"url", "etag"}`.
+A version's `info["server_file"]` is `{"path", "size_bytes", "mtime_ns"}`; `info["fetched"]` is `{"url", "etag"}`;
+for `info["stored"]` see `stored`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from django.conf import settings
 
 from studio.core.download import safe_name
 from studio.core.outbound import OutboundError, answer_of, checked_url, chunks_of, public_addresses
+from studio.core.stores import StoreError
 from studio.registry.errors import RegistryError
+from studio.registry.stored import reference_of
 from studio.registry.uploads import FREE_MARGIN_BYTES, UploadError
 
 MAX_REDIRECTS = 5
@@ -35,6 +38,11 @@ def checked_address(text: str) -> dict[str, Any]:
     if "://" not in text:
         path = checked_path(text)
         return {"server_file": {"path": str(path), **mark_of(path)}, "filename": safe_name(path.name)}
+    if not text.startswith("https://") and settings.DATA_STORES:
+        try:
+            return reference_of(text)
+        except StoreError as error:
+            raise RegistryError(str(error), field="address") from error
     try:
         _, host, port, path_of_url = checked_url(text, ("https",))
         public_addresses(host, port)

@@ -9,6 +9,7 @@ from typing import Any
 from studio.core import blobs
 from studio.registry.errors import RegistryError
 from studio.registry.models import DatasetVersion, ModelVersion
+from studio.registry.stored import cache_path
 from trainer_core.options import OptionSpec, parse_all
 from trainer_core.spec import DataRef, ModelRef
 
@@ -61,7 +62,9 @@ def data_ref(version: DatasetVersion, given: dict[str, Any]) -> DataRef:
     if at := version.info.get("server_file"):
         files["path"] = Path(at["path"])
         marks["path"] = {**{k: at[k] for k in ("size_bytes", "mtime_ns")}, "sha256": version.blobs["path"]}
-    for path in files.values():
+    if "stored" in version.info:  # each worker brings it to its own cache
+        files["path"] = cache_path(version.blobs["path"])
+    for path in files.values() if "stored" not in version.info else ():
         if not path.is_file():
             where = f"{path}" if marks else "the studio's disk"
             raise RegistryError(f"The file of {version} is gone from {where}. Make a new version of it.")

@@ -51,6 +51,7 @@ def ask(
             pool=pool,
             known={
                 **asdict(Facts.of(dataset_version)),
+                "dataset_version": dataset_version.pk,
                 "rate": rate_option(model_version.option_specs),
             },
         )

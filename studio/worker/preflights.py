@@ -12,8 +12,12 @@ from typing import Any
 
 from django.conf import settings
 
+from studio.core.stores import StoreError
+from studio.registry.models import DatasetVersion
+from studio.registry.stored import StoredChanged
 from studio.runs import preflight
 from studio.runs.models import Preflight
+from studio.worker.data import bring_data
 from studio.worker.outcome import classify
 from studio.worker.spool import write_run_dir
 from studio.worker.standby import Standby
@@ -33,6 +37,8 @@ def answer(asked: Preflight, standby: Standby, *, stops_asked: Callable[[], int]
             preflight.give_back(asked)
             return
         preflight.settle(asked, found)
+    except (StoreError, StoredChanged) as error:
+        preflight.settle(asked, None, str(error))
     except (OSError, ValueError) as error:
         log.exception("preflight %s", asked.pk)
         preflight.settle(asked, None, f"The worker could not answer: {error}.")
@@ -45,9 +51,9 @@ def _ask_trainer(
 ) -> dict[str, Any] | None:
     """What the trainer found, or why it found nothing; None when the worker shall stop."""
     environment = {"OMP_NUM_THREADS": str(settings.TRAINER_THREADS)}
-    write_run_dir(
-        folder, json.dumps(asked.spec), {"run": 0, "fence": 1, "checkpoints": "checkpoints", "env": environment}
-    )
+    version = DatasetVersion.objects.filter(pk=asked.known.get("dataset_version")).first()
+    spec, _ = bring_data(asked.spec, version, lambda: None)
+    write_run_dir(folder, json.dumps(spec), {"run": 0, "fence": 1, "checkpoints": "checkpoints", "env": environment})
     (folder / "preflight.json").write_text(json.dumps({"kind": asked.kind}), encoding="utf-8")
     trainer = standby.take()
     try:

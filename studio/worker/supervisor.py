@@ -18,11 +18,14 @@ import psutil
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
+from studio.core.stores import StoreError
 from studio.core.templatetags.studio import duration as in_words
+from studio.registry.stored import StoredChanged
 from studio.runs import checkpoints, lease, slots
 from studio.runs.errors import StaleState
 from studio.runs.models import Attempt, Run, State
 from studio.tracking.system import keep_sample
+from studio.worker.data import bring_data
 from studio.worker.outcome import Outcome, classify, oom_kills
 from studio.worker.spool import SpoolReader, event_handler, write_run_dir
 from studio.worker.standby import Standby
@@ -38,6 +41,10 @@ REFILL_AFTER_S = 5.0  # importing torch takes a processor for seconds, just when
 DONE_GRACE_S = 10.0  # from the trainer's last word to its end
 AWAY = (OperationalError, InterfaceError)
 T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """An order came before there was a trainer."""
 
 
 class Supervisor:
@@ -95,6 +102,13 @@ class Supervisor:
             left = trainer.kill()  # what user code left running
             self._keep_last_words(trainer)
             self._patiently(self._drain)
+        except StoredChanged as error:
+            return Outcome("data_changed", str(error))
+        except StoreError as error:
+            return Outcome("infra", str(error))
+        except Interrupted:
+            by_people = self._state in (State.CANCELLING, State.PAUSING)
+            return Outcome("cancelled" if by_people else "preempted", "Stopped before its data was here.")
         except OSError as error:
             log.exception("run %s attempt %s", self.run_pk, self.fence)
             return Outcome("infra", f"The worker could not go on: {error.strerror or error}.")
@@ -108,9 +122,9 @@ class Supervisor:
         return self._outcome(code)
 
     def _start(self) -> Trainer:
-        spec, resume = self._patiently(
+        run, resume = self._patiently(
             lambda: (
-                Run.objects.values_list("spec", flat=True).get(pk=self.run_pk),
+                Run.objects.select_related("dataset_version").get(pk=self.run_pk),
                 checkpoints.resume_list(self.run_pk),
             )
         )
@@ -122,6 +136,9 @@ class Supervisor:
             "checkpoints": "../checkpoints",
             "env": {"OMP_NUM_THREADS": str(settings.TRAINER_THREADS)},
         }
+        spec, words = bring_data(run.spec, run.dataset_version, self._while_bringing)
+        if words:
+            self._patiently(lambda: lease.note(self.run_pk, self.fence, "notice", words, by="worker"))
         write_run_dir(self.folder, json.dumps(spec), order)
         (self.folder.parent / "checkpoints").mkdir(exist_ok=True, mode=0o700)
         if self._most_s:
@@ -135,6 +152,12 @@ class Supervisor:
             trainer = self._standby.take(self.devices)
             trainer.give(self.folder, order["env"])
         return trainer
+
+    def _while_bringing(self) -> None:
+        """Data is on its way: the lease is kept, and orders end it."""
+        self._tolerantly(self._keep_lease)
+        if self._stops_asked() or self._state in (State.CANCELLING, State.PAUSING):
+            raise Interrupted
 
     def _follow(self, trainer: Trainer) -> int | None:
         """Until the trainer has ended, or has been ended; its exit code."""

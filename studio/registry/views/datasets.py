@@ -292,5 +292,5 @@ def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str,
         "batch_classes": class_table(batch),
         "followed": version.state == VersionState.INSPECTING or batch.get("state") == "waiting",
         "retryable": version.source != Version.Source.ZOO
-        or bool(version.blobs or {"upload", "server_file", "fetched"} & {*version.info}),
+        or bool(version.blobs or {"upload", "server_file", "fetched", "stored"} & {*version.info}),
     }
