@@ -129,11 +129,18 @@ class ModelGiven(Given):
 
 
 class TableGiven(Given):
-    """A dataset from an upload that is complete. Without `target` or `options` it waits until somebody chooses."""
+    """A dataset from a complete upload or by reference. Without `target` or `options` it waits until somebody chooses."""
 
     project: Id
-    name: Name
-    upload: str = Field(max_length=36, description="Id of a finished upload.")
+    name: str = Field(
+        "", max_length=80, description="Of a reference it may be left out: then its file's name is taken."
+    )
+    upload: str = Field("", max_length=36, description="Id of a finished upload; this or `address`.")
+    address: str = Field(
+        "",
+        max_length=2000,
+        description="https://…, a path of the server, or one of its stores such as s3://bucket/key.",
+    )
     kind: Literal["table", "images", "text", "arrays"] = Field(
         "table", description="table: CSV, Parquet or JSON lines; images: a zip; arrays: .npy or .npz."
     )

@@ -25,7 +25,10 @@ class RunGiven(QueueGiven):
     trainer: Values = Field(default_factory=dict, description="Options of the trainer, such as max_epochs.")
     model_args: Values = Field(default_factory=dict, description="What the model's __init__ takes: see `params`.")
     data_args: Values = Field(default_factory=dict, description="What the dataset's __init__ takes: see `params`.")
-    extras: Values = Field(default_factory=dict, description="Early stopping and checkpoint policy.")
+    extras: Values = Field(
+        default_factory=dict,
+        description="Early stopping, checkpoint policy, and `stage`: fit, validate, test, predict.",
+    )
     seed: int | None = Field(None, ge=0, le=2**32 - 1, description="Drawn when left out.")
     parent: Id | None = None
     after: Id | None = Field(None, description="A run of the same team that has to succeed first.")
@@ -33,6 +36,7 @@ class RunGiven(QueueGiven):
     start_mode: Literal["weights", "all"] = Field(
         "weights", description="Its weights alone, to fine-tune, or all of it, to train further exactly."
     )
+    preset: Id | None = Field(None, description="Values of this preset where nothing else is given.")
     note: Note = ""
 
 

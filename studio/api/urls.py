@@ -11,7 +11,7 @@ from ninja.operation import Operation
 from studio.api.auth import BrowserAuth, TokenAuth
 from studio.api.errors import add_handlers
 from studio.api.render import StrictJSON
-from studio.api.routes import datasets, external, me, models, outputs, queue, registered, runs, workers
+from studio.api.routes import datasets, external, me, models, outputs, presets, queue, registered, runs, workers
 
 WORDS = {"type": "string"}
 ERROR = {
@@ -62,6 +62,6 @@ api = StudioAPI(
     renderer=StrictJSON(),
 )
 add_handlers(api)
-for routes in (me, models, datasets, runs, outputs, registered, external, workers, queue):
+for routes in (me, models, datasets, runs, outputs, registered, external, workers, queue, presets):
     api.add_router("", routes.router)
 urlpatterns = [path("", api.urls)]

@@ -8,6 +8,7 @@ from studio.client.account import default_token
 from studio.client.connection import Connection
 from studio.client.datasets import Datasets
 from studio.client.models import Models
+from studio.client.presets import Presets
 from studio.client.projects import Projects
 from studio.client.registered import RegisteredModels
 from studio.client.runs import Runs
@@ -26,6 +27,7 @@ class Client:
         self.datasets = Datasets(self._connection)
         self.runs = Runs(self._connection)
         self.registered = RegisteredModels(self._connection)
+        self.presets = Presets(self._connection)
 
     def __repr__(self) -> str:
         return f"Client({self._connection.url.removesuffix('/api/v1')!r})"

@@ -1,4 +1,4 @@
-"""Datasets: find, and make from a CSV file."""
+"""Datasets: find, and make from a file of this machine or by reference."""
 
 from __future__ import annotations
 
@@ -43,14 +43,28 @@ class Datasets:
         """
         path = Path(path)
         project_id = Projects(self._connection).id_of(project)
-        given = {
-            "project": project_id,
-            "name": name or path.stem,
-            "upload": self._upload(path, project_id),
-            "target": target,
-            "options": options,
-            "note": note,
-        }
+        source = {"upload": self._upload(path, project_id), "name": name or path.stem}
+        return self._create(project=project_id, target=target, note=note, options=options, **source)
+
+    def create_reference(
+        self,
+        address: str,
+        *,
+        project: Project | int | str,
+        kind: str = "table",
+        target: str | None = None,
+        name: str = "",
+        note: str = "",
+        **options: Any,
+    ) -> DatasetVersion:
+        """Data that lies elsewhere: an https address, a path of the server below an allowed folder, or an address of one
+        of its stores, such as s3://bucket/key. `kind` is table, images, text or arrays; else as `create_csv`.
+        """
+        project_id = Projects(self._connection).id_of(project)
+        source = {"address": address, "kind": kind, "name": name}
+        return self._create(project=project_id, target=target, note=note, options=options, **source)
+
+    def _create(self, **given: Any) -> DatasetVersion:
         return DatasetVersion.read(self._connection, self._connection.create("/datasets", given))
 
     def version(self, id: int) -> DatasetVersion:

@@ -14,6 +14,7 @@ from studio.client.datasets import Datasets
 from studio.client.download import download
 from studio.client.errors import StudioError
 from studio.client.models import Models
+from studio.client.presets import Preset, Presets
 from studio.client.projects import Projects
 from studio.client.records import Checkpoint, DatasetVersion, ModelVersion, Project, Record, Series, Values
 
@@ -192,11 +193,13 @@ class Runs:
         start: Checkpoint | int | None = None,
         start_mode: str = "weights",
         after: Run | int | None = None,
+        preset: Preset | int | str | None = None,
         **queueing: Unpack[Queueing],
     ) -> Run:
         """Queue a run. `start` is a checkpoint that it begins with: its "weights", to fine-tune, or "all" of it, to train
         further exactly. A model or dataset may be a version, its id, or a name: then its newest ready version is taken.
-        `after` is a run that has to succeed first; `queueing` says when and where it starts.
+        `after` is a run that has to succeed first; `queueing` says
+        when and where it starts. What is not given here is taken from `preset`.
 
         StudioError, with `fields`, says what does not fit; then nothing is queued.
         """
@@ -216,6 +219,7 @@ class Runs:
             "start": start.id if isinstance(start, Checkpoint) else start,
             "start_mode": start_mode,
             "after": after.id if isinstance(after, Run) else after,
+            "preset": None if preset is None else Presets(self._connection).get(preset).id,
             **queueing,
         }
         return Run.read(self._connection, self._connection.create("/runs", given))

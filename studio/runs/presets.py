@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from studio.accounts.models import Team, User
+from studio.core.option_fields import UNSET, option_field
+from studio.registry.models import DatasetVersion, ModelVersion
+from studio.registry.refs import form_options
 from studio.runs.errors import RunError
 from studio.runs.models import Preset
+from studio.runs.queue_options import QUEUE_OPTIONS
+from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec
 
 MOST_PRESETS, MOST_VALUES, MOST_CHARACTERS = 50, 200, 500
 PARTS = ("model", "data", "trainer", "extras", "queue")
@@ -31,6 +38,40 @@ def save(*, team: Team, user: User, name: str, values: Mapping[str, str], is_def
         if is_default:
             make_default(made)
     return made
+
+
+def under(
+    preset: Preset,
+    given: Mapping[str, Mapping[str, Any]],
+    *,
+    model_version: ModelVersion,
+    dataset_version: DatasetVersion,
+) -> dict[str, dict[str, Any]]:
+    """`given` values by part, over those of the preset; RunError for one of these that does not fit any more.
+
+    As in the form, values of options that this model or dataset does not have say nothing.
+    """
+    options: dict[str, Mapping[str, OptionSpec]] = {
+        "model": form_options(model_version),
+        "data": form_options(dataset_version),
+        "trainer": TRAINER_OPTIONS,
+        "extras": RUN_EXTRAS,
+        "queue": QUEUE_OPTIONS,
+    }
+    found = {part: dict(given.get(part, {})) for part in PARTS}
+    for name, text in preset.values.items():
+        part, _, option = name.partition(".")
+        spec = options[part].get(option)
+        if spec is None or found[part].get(option) is not None:
+            continue
+        try:
+            value = option_field(spec).clean(text)
+        except ValidationError as error:
+            words = f"The preset {preset}: {name}: {' '.join(error.messages)}"
+            raise RunError(words, errors={name: words}) from error
+        if value is not UNSET:
+            found[part][option] = value
+    return found
 
 
 def make_default(preset: Preset, is_default: bool = True) -> None:

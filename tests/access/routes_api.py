@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.accounts.models import Membership
 from studio.registry.uploads import begin_upload, receive_chunk
-from studio.runs import promote
+from studio.runs import presets, promote
 from studio.runs.registered_models import RegisteredVersion
 from tests import factories
 from tests.access import matrix
@@ -114,6 +114,10 @@ def a_moved_alias(people: People) -> dict[str, Any]:
     return {"pk": a_registered_version(people).model_id}
 
 
+def a_preset(people: People) -> dict[str, Any]:
+    return {"pk": presets.save(team=people.team, user=people.owner, name="short", values={}).pk}
+
+
 CSV = b"a,b\n1,2\n"
 
 
@@ -155,6 +159,12 @@ ROUTES = [
         data=a_table,
         json=True,
     ),
+    signed_in("api:list_presets"),
+    reads("api:list_presets", query=lambda people, kwargs: f"team={people.team.pk}"),
+    reads("api:read_preset", a_preset),
+    creates("api:create_preset", data=lambda people, kwargs: {"team": people.team.pk, "name": "p", "values": {}}),
+    matrix.administers("api:make_preset_default", a_preset, ok=200, anonymous=401, json=True, data=lambda p, k: {}),
+    matrix.edits("api:delete_preset", a_preset, method="DELETE", ok=204, anonymous=401),
     signed_in("api:list_runs"),
     reads("api:list_runs", query=lambda people, kwargs: f"project={people.project.pk}"),
     creates("api:create_run", data=choices),

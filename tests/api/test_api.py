@@ -16,6 +16,7 @@ from studio.accounts.models import AuditEntry, Membership, Project, RequestKey
 from studio.accounts.tokens import revoke_token
 from studio.api.render import StrictJSON
 from studio.registry.models import ModelVersion
+from studio.runs import presets
 from studio.runs.models import Run, State
 from tests import factories
 from tests.access.people import People
@@ -338,6 +339,7 @@ LISTS = [
     "/datasets",
     "/runs",
     "/workers",
+    "/presets",
     "/models/{model}/versions",
     "/datasets/{dataset}/versions",
 ]
@@ -364,6 +366,7 @@ def test_a_list_costs_the_same_whatever_its_length(api: Api, people: People, pat
         factories.make_worker()
         factories.make_checkpoint(run, step=number)
         run.events.create(kind="notice", text="x")
+        presets.save(team=people.team, user=people.owner, name=f"p{number}", values={})
     assert len(api.get(path)["items"]) > 10
     assert cost() == before <= 6
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 import pytest
@@ -26,7 +27,13 @@ def server(server_process: tuple[str, int]) -> str:
 
 
 @pytest.fixture(scope="session")
-def server_process(django_db_setup: None) -> Iterator[tuple[str, int]]:
+def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder whose files the server takes as data where they lie."""
+    return tmp_path_factory.mktemp("open")
+
+
+@pytest.fixture(scope="session")
+def server_process(django_db_setup: None, open_folder: Path) -> Iterator[tuple[str, int]]:
     """Address and process id."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.set_inheritable(True)
@@ -35,6 +42,7 @@ def server_process(django_db_setup: None) -> Iterator[tuple[str, int]]:
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.client.server_settings",
         "STUDIO_DATA_DIR": str(settings.DATA_DIR),
+        "STUDIO_DATA_ROOTS": str(open_folder),
         "TEST_DATABASE": str(connection.settings_dict["NAME"]),
     }
     command = [sys.executable, "-m", "daphne", "--fd", str(listener.fileno()), "-v", "0", "studio.asgi:application"]

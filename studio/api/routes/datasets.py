@@ -15,7 +15,7 @@ from studio.api.errors import ApiError
 from studio.api.idempotency import once
 from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas import DatasetOut, DatasetVersionOut, TableGiven, UploadGiven, UploadOut
-from studio.registry.files import create_dataset_from_file
+from studio.registry.files import create_dataset_from_address, create_dataset_from_file
 from studio.registry.models import Dataset, DatasetVersion, Upload
 from studio.registry.uploads import begin_upload, drop_upload, receive_chunk
 
@@ -51,24 +51,24 @@ def _version(user: User, pk: str) -> DatasetVersion:
 @router.post("/datasets", response={201: DatasetVersionOut, 200: DatasetVersionOut})
 @once(_version)
 def create_dataset(request: HttpRequest, given: TableGiven) -> Status[DatasetVersion]:
-    """From a finished upload, which a worker looks into. With `target` or `options` it becomes ready by itself."""
+    """From a finished upload, or by reference, for a worker to look into.
+
+    With `target` or `options` it becomes ready by itself.
+    """
     user = user_of(request)
     project = get_for(user, Project.objects, given.project, Role.EDITOR)
+    wanted = {**given.options, **({"target": given.target} if given.target else {})}
+    about: dict[str, Any] = {"kind": given.kind, "project": project, "user": user, "name": given.name}
+    about |= {"wanted": wanted, "note": given.note}
+    if bool(given.upload) == bool(given.address):
+        words = "Say one of `upload`, the id that POST /uploads gave, and `address`."
+        raise ApiError(422, "invalid", words, {"upload": "this or `address`"})
+    if given.address:
+        return Status(201, create_dataset_from_address(address=given.address, **about))
     upload = _upload(user, given.upload)
     if upload.project_id != project.pk:
         raise ApiError(422, "invalid", "The upload belongs to another project.", {"upload": "of another project"})
-    wanted = {**given.options, **({"target": given.target} if given.target else {})}
-    version = create_dataset_from_file(
-        kind=given.kind,
-        project=project,
-        user=user,
-        name=given.name,
-        upload=upload,
-        filename=upload.filename,
-        wanted=wanted,
-        note=given.note,
-    )
-    return Status(201, version)
+    return Status(201, create_dataset_from_file(upload=upload, filename=upload.filename, **about))
 
 
 @router.get("/datasets/{pk}", response=DatasetOut)

@@ -15,13 +15,14 @@ from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas_queue import queueing_of
 from studio.api.schemas_runs import EventOut, ReproductionOut, RunDetail, RunFilters, RunGiven, RunOut
 from studio.registry.models import DatasetVersion, ModelVersion
+from studio.runs import presets
 from studio.runs.cancel import request_cancel, request_pause, request_resume
-from studio.runs.models import Checkpoint, Run
+from studio.runs.models import Checkpoint, Preset, Run
 from studio.runs.reproduce import reproduction_of
 from studio.runs.submit import rerun, submit_run
 
 router = Router(tags=["runs"])
-NOT_PASSED_ON = {"project", "model_version", "dataset_version", "parent", "start"}
+NOT_PASSED_ON = {"project", "model_version", "dataset_version", "parent", "start", "preset"}
 
 
 @router.get("/runs", response=Page[RunOut])
@@ -58,12 +59,25 @@ def create_run(request: HttpRequest, given: RunGiven) -> Status[Run]:
     queueing = queueing_of(values)
     if given.after is not None:
         queueing["after"] = _read(user, given.after)
+    versions = {
+        "model_version": _usable(user, ModelVersion.objects.select_related("model"), given.model_version, project),
+        "dataset_version": _usable(
+            user, DatasetVersion.objects.select_related("dataset"), given.dataset_version, project
+        ),
+    }
+    if given.preset is not None:
+        preset = get_for(user, Preset.objects.filter(team=project.team_id).select_related("team"), given.preset)
+        chosen = {"model": values["model_args"], "data": values["data_args"], "queue": queueing}
+        chosen |= {"trainer": values["trainer"], "extras": values["extras"]}
+        filled = presets.under(preset, chosen, **versions)
+        values |= {"model_args": filled["model"], "data_args": filled["data"]}
+        values |= {"trainer": filled["trainer"], "extras": filled["extras"]}
+        queueing = filled["queue"]
     run = submit_run(
         project=project,
         user=user,
         queueing=queueing,
-        model_version=_usable(user, ModelVersion.objects.select_related("model"), given.model_version, project),
-        dataset_version=_usable(user, DatasetVersion.objects.select_related("dataset"), given.dataset_version, project),
+        **versions,
         parent=None if given.parent is None else _read(user, given.parent),
         start=None if given.start is None else get_for(user, _startable(), given.start),
         idempotency_key=key_of(request),
