@@ -6,19 +6,25 @@ An estimate, and shown as one: it knows neither which runs will be queued yet no
 from __future__ import annotations
 
 import heapq
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from statistics import median
 from typing import Any
 
 from django.db.models import F
 from django.utils import timezone
 
-from studio.runs.models import Run, State
+from studio.runs.models import Run, Source, State
 
 RECENT, ENOUGH = 500, 5
+AROUND_S = 3.0  # of a run that do not grow with it: the start, the results, the end
+AMOUNTS = ("max_steps", "max_epochs")
+KEYED = (
+    "model_version_id", "dataset_version_id", "project_id", "pool", "spec__trainer", "spec__extras",
+    "spec__model__args", "spec__data__args",
+)  # fmt: skip
 MOST_STARTS = 1000
 NEVER = math.inf
 
@@ -99,31 +105,33 @@ def _gate(job: Job, ends: Mapping[int, float], teams: dict[int, list[float]], mo
 
 
 class Lengths:
-    """How long runs took: the parent, else the median of the newest like it, of the same model, project or pool."""
+    """How long runs took: the parent, else the median of the newest alike, of the same model, project or pool.
+
+    Alike is all but the seed and how long they train; of those, and of the same model, lengths are scaled to that.
+    """
 
     def __init__(self, parents: set[int]) -> None:
         """Two queries."""
-        done = Run.objects.filter(state=State.SUCCEEDED, started_at__isnull=False, ended_at__isnull=False)
-        fields = ("spec_hash", "model_version_id", "project_id", "pool", "started_at", "ended_at")
-        self._by: dict[tuple[Any, ...], list[float]] = {}
-        for spec_hash, model, project, pool, start, end in done.order_by(F("ended_at").desc()).values_list(*fields)[
-            :RECENT
-        ]:
-            seconds = _seconds(start, end)
-            for key in _keys(spec_hash, model, project, pool):
+        done = Run.objects.filter(source=Source.STUDIO, state=State.SUCCEEDED)
+        done = done.filter(started_at__isnull=False, ended_at__isnull=False)
+        self._by: dict[tuple[Any, ...], list[_Took]] = {}
+        for row in done.order_by(F("ended_at").desc()).values(*KEYED, "started_at", "ended_at")[:RECENT]:
+            for key in _keys(row):
                 same = self._by.setdefault(key, [])
                 if len(same) < ENOUGH:
-                    same.append(seconds)
-        rows = done.filter(pk__in=parents).values_list("pk", "started_at", "ended_at") if parents else []
-        self._parents = {pk: _seconds(start, end) for pk, start, end in rows}
+                    same.append(_Took.of(row))
+        rows = done.filter(pk__in=parents).values("pk", *KEYED, "started_at", "ended_at") if parents else []
+        self._parents = {row["pk"]: _Took.of(row) for row in rows}
 
     def of(self, row: Mapping[str, Any]) -> float | None:
-        """Seconds, or None when no run has succeeded yet that tells anything."""
+        """Seconds, or None when no run has succeeded yet that tells anything. `row` has at least KEYED and `parent_id`."""
+        amount = _amount(row)
         if row["parent_id"] in self._parents:
-            return self._parents[row["parent_id"]]
-        for key in _keys(row["spec_hash"], row["model_version_id"], row["project_id"], row["pool"]):
+            return self._parents[row["parent_id"]].scaled(amount)
+        for key in _keys(row):
             if key in self._by:
-                return float(median(self._by[key]))
+                scales = key[0] in ("alike", "model")
+                return float(median(took.scaled(amount) if scales else took.seconds for took in self._by[key]))
         return None
 
     def left(self, row: Mapping[str, Any]) -> float | None:
@@ -137,9 +145,43 @@ class Lengths:
         return max(whole - (timezone.now() - row["started_at"]).total_seconds(), whole / 10)
 
 
-def _seconds(start: datetime | None, end: datetime | None) -> float:
-    return 0.0 if start is None or end is None else max((end - start).total_seconds(), 0.0)
+@dataclass(frozen=True, slots=True)
+class _Took:
+    """A run that succeeded: after so many seconds, of which at most AROUND_S were not training."""
+
+    seconds: float
+    amount: tuple[str, float] | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> _Took:
+        return cls(max((row["ended_at"] - row["started_at"]).total_seconds(), 0.0), _amount(row))
+
+    def scaled(self, amount: tuple[str, float] | None) -> float:
+        """Seconds for another amount of training, when it is told in the same unit."""
+        if self.amount is None or amount is None or self.amount[0] != amount[0]:
+            return self.seconds
+        around_s = min(AROUND_S, self.seconds / 2)
+        return around_s + (self.seconds - around_s) * amount[1] / self.amount[1]
 
 
-def _keys(spec_hash: str, model: int, project: int, pool: str) -> tuple[tuple[Any, ...], ...]:
-    return ("spec", spec_hash), ("model", project, model), ("project", project), ("pool", pool)
+def _amount(row: Mapping[str, Any]) -> tuple[str, float] | None:
+    """How long it trains, as its specification says."""
+    trainer = row["spec__trainer"] or {}
+    for name in AMOUNTS:
+        if isinstance(value := trainer.get(name), int | float) and value > 0:
+            return name, float(value)
+    return None
+
+
+def _keys(row: Mapping[str, Any]) -> tuple[tuple[Any, ...], ...]:
+    trainer = {name: value for name, value in (row["spec__trainer"] or {}).items() if name not in AMOUNTS}
+    choices = [row["spec__model__args"], row["spec__data__args"], row["spec__extras"], trainer]
+    versions = row["model_version_id"], row["dataset_version_id"]
+    project, pool = row["project_id"], row["pool"]
+    return (
+        ("alike", *versions, json.dumps(choices, sort_keys=True)),
+        ("model", project, *versions),
+        ("model", project, versions[0]),
+        ("project", project),
+        ("pool", pool),
+    )

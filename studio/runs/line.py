@@ -13,14 +13,14 @@ from django.utils import timezone
 from studio.core.templatetags.studio import duration
 from studio.runs import slots
 from studio.runs.claim import usage
-from studio.runs.estimate import Job, Lengths, Outlook, starts
+from studio.runs.estimate import KEYED, Job, Lengths, Outlook, starts
 from studio.runs.models import GpuClaim, Pool, Run, State, TeamLimit, Worker
 from studio.runs.register import online
 
 MOST = 2000
 COLUMNS = (
-    "pk", "state", "pool", "project_id", "project__team_id", "project__team__name", "model_version_id", "parent_id",
-    "spec_hash", "gpus", "labels", "spec__trainer", "not_before", "fence", "after_id", "after__state", "after__number",
+    *KEYED, "pk", "state", "project__team_id", "project__team__name", "parent_id", "gpus", "labels", "not_before",
+    "fence", "after_id", "after__state", "after__number",
     "progress", "started_at", "worker_id",
 )  # fmt: skip
 Row = Mapping[str, Any]
@@ -90,7 +90,7 @@ class Line:
             row["project__team_id"],
             self._lengths.of(row),
             max((row["not_before"] - self._now).total_seconds(), 0.0),
-            row["after_id"] if row["after_id"] and row["after__state"] != State.SUCCEEDED else None,
+            row["after_id"] if row["after__state"] != State.SUCCEEDED else None,
             frozenset(worker.pk for worker in able if worker.pool == row["pool"] and _fits(row, worker)),
         )
 

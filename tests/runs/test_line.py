@@ -112,6 +112,23 @@ def test_the_start_is_estimated_from_the_parent_or_from_runs_like_it() -> None:
     assert places[last.pk].starts_in_s == pytest.approx(1130)
 
 
+def test_a_longer_run_of_the_same_kind_takes_longer() -> None:
+    run = make_run()
+    fields = {"model_version": run.model_version, "dataset_version": run.dataset_version}
+    make_worker()
+    ended(run, 23)  # 20 s of training, for 2 epochs
+    longer = make_run(run.project, **fields)
+    longer.spec["trainer"]["max_epochs"] = 10
+    other = make_run(run.project, **fields)
+    other.spec["trainer"] = {"max_time": "5min"}
+    for one in (longer, other):
+        one.save(update_fields=["spec"])
+    last = make_run(run.project, **fields)
+    places = Line().places()
+    at = [places[one.pk].starts_in_s for one in (longer, other, last)]
+    assert at == pytest.approx([23, 23 + 103, 23 + 103 + 23])
+
+
 def test_what_a_trainer_says_of_its_end_counts() -> None:
     busy, waits = make_run(), make_run()
     assert lease.acquire(busy.pk, make_worker()) is not None

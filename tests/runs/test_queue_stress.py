@@ -17,6 +17,7 @@ from studio.runs import lease, pools, reorder
 from studio.runs.errors import StaleState
 from studio.runs.models import Attempt, GpuClaim, Run, State, Worker
 from studio.runs.submit import rerun
+from tests.benchmarks.queue import crowd
 from tests.factories import make_project, make_run, make_team, make_user, make_worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
@@ -144,3 +145,8 @@ def test_workers_at_once_take_runs_in_the_order_of_the_queue() -> None:
     assert sorted(taken) == sorted(wanted)
     # As many as claim at once may be a little before or behind one another; nobody is passed over.
     assert max(abs(taken.index(pk) - place) for place, pk in enumerate(wanted)) < CLAIMERS
+
+
+def test_a_crowd_is_served_in_order_whatever_becomes_of_its_workers() -> None:
+    found = crowd(count=45)
+    assert found["waiting runs"] == 45
