@@ -280,6 +280,7 @@ RUN_READY_HOOKS = ["studio.tracking.ingest.rebuild_summary"]
 SCHEDULED: list[tuple[float, str]] = [
     (REAP_EVERY_S, "studio.runs.reap.reap_lost"),
     (REAP_EVERY_S, "studio.runs.reap.reconcile"),
+    (REAP_EVERY_S, "studio.runs.chains.resolve_waiting"),
     (REAP_EVERY_S, "studio.runs.preflight.tidy"),
     (600.0, "studio.runs.register.forget_old"),
     (30.0, "studio.tracking.compact.compact_waiting"),

@@ -51,6 +51,7 @@ class Attempt:
         self.model: Any = None
         self.data: Any = None
         self.is_ready = self.done = False
+        self.stage, self.words = "fit", ""
 
     def run(self) -> int:
         """Execute and report; returns the exit code. Nothing is raised."""
@@ -95,6 +96,9 @@ class Attempt:
         from trainer_core.launching import build
 
         self._phase("starting")
+        if self.stage != "fit":
+            self._measure(spec)
+            return
         self.trainer.fit(self.model, datamodule=self.data, ckpt_path=self.resume_from(spec))
         self.tell_ready()
         build.check_unchanged(spec.data)
@@ -103,6 +107,15 @@ class Attempt:
             self.trainer.test(self.model, datamodule=self.data, verbose=False)
         if not self.trainer.received_sigterm:
             self._tell_results(self.keeper.file_of_best())
+
+    def _measure(self, spec: RunSpec) -> None:
+        from trainer_core.launching import build
+        from trainer_core.launching.measure import measure
+
+        self.words = measure(self, spec, self.stage)
+        build.check_unchanged(spec.data)
+        if self.stage == "validate":
+            self._tell_results(None)
 
     def prepare(self, spec: RunSpec, first: Sequence[Any] = (), **changed: Any) -> None:
         """Build data, model and trainer; `first` are callbacks before all others, `changed` options of the trainer."""
@@ -135,7 +148,10 @@ class Attempt:
         self.keeper = keeper
         tell = self._notice if self.logger is not None else None
         ready = [_Ready(self)] if self.logger is not None else []
+        self.stage = extras["stage"]
         callbacks = [*first, *around.before(spec, tell), *ready, keeper, *around.after(spec, tell, self._tell_speed)]
+        if self.stage != "fit":  # the others watch training
+            callbacks = [*first, *ready]
         options = {
             "enable_progress_bar": False,
             "log_every_n_steps": 1,
@@ -144,7 +160,7 @@ class Attempt:
             **changed,
             "logger": [self.logger or DummyLogger()],
             "callbacks": callbacks,
-            "enable_checkpointing": True,
+            "enable_checkpointing": self.stage == "fit",
             "plugins": [RunEnvironment(self.run_dir)],
         }
         self.trainer = Trainer(**options)
@@ -220,6 +236,8 @@ class Attempt:
             self.writer.event(kind, t=time.time(), **fields)
 
     def _success(self) -> str:
+        if self.words:
+            return self.words
         trainer = self.trainer
         stopping = next((c for c in trainer.early_stopping_callbacks if c.stopped_epoch), None)
         words = [f"Finished {trainer.current_epoch} epochs, {trainer.global_step} steps."]
@@ -258,12 +276,18 @@ class Attempt:
 
 
 def _Ready(attempt: Attempt) -> Any:
-    """The callback that says: built, restored, about to train."""
+    """The callback that says: built, restored, about to train, or to measure."""
     from trainer_core.callback import Callback
 
     class Ready(Callback):
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             attempt.tell_ready()
+
+        def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+            if attempt.stage != "fit":
+                attempt.tell_ready()
+
+        on_test_start = on_predict_start = on_validation_start
 
     return Ready()
 

@@ -466,7 +466,7 @@ TRAINER_OPTIONS: dict[str, OptionSpec] = specs_of(TrainerOptions)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunExtras:
-    """What the launcher adds around the trainer: checkpoints, the watched metric, early stopping, the NaN policy."""
+    """What the launcher adds around the trainer: checkpoints, the watched metric, early stopping, the NaN policy, the stage."""
 
     checkpoint_every: str = option(
         "1ep",
@@ -564,6 +564,15 @@ class RunExtras:
         "start and keep those that measure faster here; results may then differ in the last digits.",
         group="Trainer",
         choices=("plain", "auto"),
+    )
+    stage: str = option(
+        "fit",
+        "choice",
+        "fit trains. The others train nothing: validate and test measure the weights that the run starts from on those "
+        "parts of the data, predict writes a table of what they say.",
+        label="What it does",
+        group="General",
+        choices=("fit", "validate", "test", "predict"),
     )
 
 

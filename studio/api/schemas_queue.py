@@ -56,4 +56,4 @@ class PoolOut(Schema):
 
 def queueing_of(given: dict[str, Any]) -> dict[str, Any]:
     """Takes the queue's fields out of what was sent for a new run."""
-    return {name: given.pop(name) for name in [*QUEUE_FIELDS, "after"] if name in given}
+    return {name: given.pop(name) for name in [*QUEUE_FIELDS, "after", "after_checkpoint"] if name in given}

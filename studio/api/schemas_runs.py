@@ -32,6 +32,10 @@ class RunGiven(QueueGiven):
     seed: int | None = Field(None, ge=0, le=2**32 - 1, description="Drawn when left out.")
     parent: Id | None = None
     after: Id | None = Field(None, description="A run of the same team that has to succeed first.")
+    after_checkpoint: Literal["best", "last"] | None = Field(
+        None,
+        description="Begin with this checkpoint of `after`, once that has succeeded; `start_mode` says what of it.",
+    )
     start: Id | None = Field(None, description="Id of a checkpoint that the run begins with.")
     start_mode: Literal["weights", "all"] = Field(
         "weights", description="Its weights alone, to fine-tune, or all of it, to train further exactly."
@@ -92,6 +96,8 @@ class RunDetail(RunOut):
     max_runtime_s: int | None
     not_before: datetime
     after: int | None = Field(alias="after_id")
+    after_checkpoint: str = Field(description="best or last: of `after`, what it begins with; or empty.")
+    start: int | None = Field(alias="start_checkpoint_id", description="The checkpoint that it begins with.")
 
 
 class EventOut(Schema):

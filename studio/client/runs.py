@@ -193,12 +193,14 @@ class Runs:
         start: Checkpoint | int | None = None,
         start_mode: str = "weights",
         after: Run | int | None = None,
+        after_checkpoint: str | None = None,
         preset: Preset | int | str | None = None,
         **queueing: Unpack[Queueing],
     ) -> Run:
         """Queue a run. `start` is a checkpoint that it begins with: its "weights", to fine-tune, or "all" of it, to train
         further exactly. A model or dataset may be a version, its id, or a name: then its newest ready version is taken.
-        `after` is a run that has to succeed first; `queueing` says
+        `after` is a run that has to succeed first, and `after_checkpoint`, "best" or "last", which checkpoint of it this one
+        begins with; `extras={"stage": "test"}` (validate, predict) then measures it and trains nothing. `queueing` says
         when and where it starts. What is not given here is taken from `preset`.
 
         StudioError, with `fields`, says what does not fit; then nothing is queued.
@@ -219,6 +221,7 @@ class Runs:
             "start": start.id if isinstance(start, Checkpoint) else start,
             "start_mode": start_mode,
             "after": after.id if isinstance(after, Run) else after,
+            "after_checkpoint": after_checkpoint,
             "preset": None if preset is None else Presets(self._connection).get(preset).id,
             **queueing,
         }

@@ -30,6 +30,11 @@ class Estimate:
 def estimate(spec: dict[str, Any], found: dict[str, Any]) -> Estimate:
     """`spec` as a run has it, `found` as the check told it."""
     trainer, extras = spec.get("trainer", {}), spec.get("extras", {})
+    if extras.get("stage", "fit") != "fit":  # it passes over the data once, and keeps nothing
+        seconds: float | None = found["ready_s"] + found["validation_s"] + END_S
+        return Estimate(
+            seconds, False, None, None, int(found["memory_bytes"]), found.get("gpu_bytes"), disk_bytes=LOG_BYTES
+        )
     batches = found.get("batches")
     every = int(trainer.get("accumulate_grad_batches", 1))
     epochs = _epochs(trainer, found, batches, every)

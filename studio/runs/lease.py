@@ -26,6 +26,7 @@ RESTARTED = ("lost", "infra", "hung")  # within the budget; `preempted` always; 
 # A pause that was asked for is kept when the attempt ends for no fault of the user's code.
 PAUSED_BY = ("paused", "cancelled", "preempted", "oom_host", *RESTARTED)
 CRASH_LOOP = 3
+MEASURES = {"validate": "Validating", "test": "Testing", "predict": "Predicting"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def ready(
         if run.state == State.STARTING:
             words = "A program outside of the studio logs it" if run.is_external else "Training"
             where = f" from step {resume_step}" if resume_step > 0 else ""
+            if stage := run.spec.get("extras", {}).get("stage"):
+                words, where = MEASURES.get(stage, words), ""
             transition(run, State.RUNNING, by=by, fence=fence, reason=f"{words}{where}.")
 
 

@@ -21,7 +21,7 @@ MOST = 2000
 COLUMNS = (
     *KEYED, "pk", "state", "project__team_id", "project__team__name", "parent_id", "gpus", "labels", "not_before",
     "fence", "after_id", "after__state", "after__number",
-    "progress", "started_at", "worker_id",
+    "progress", "started_at", "worker_id", "after_checkpoint", "start_checkpoint_id",
 )  # fmt: skip
 Row = Mapping[str, Any]
 
@@ -100,6 +100,8 @@ class Line:
         workers = [worker for worker in self._workers if worker.pool == pool]
         if row["after_id"] and row["after__state"] != State.SUCCEEDED:
             return _after_words(row)
+        if _lacks_start(row):
+            return "The checkpoint that it begins with is being looked for."
         if wait > 0:
             return (
                 f"It starts again in {math.ceil(wait)} s."
@@ -180,9 +182,15 @@ def _missing(labels: list[str], workers: list[Worker]) -> str:
 def _after_words(row: Row) -> str:
     state = row["after__state"]
     words = f"It starts after run #{row['after__number']} has succeeded"
+    if _lacks_start(row):
+        words = f"It starts with the {row['after_checkpoint']} checkpoint of run #{row['after__number']} once that has succeeded"
     if state in (State.FAILED, State.CANCELLED):
         return f"{words}, which {State(state).label.lower()}: resume that one, or let this one start without it."
     return f"{words}, which is {State(state).label.lower()}."
+
+
+def _lacks_start(row: Row) -> bool:
+    return bool(row["after_checkpoint"]) and row["start_checkpoint_id"] is None
 
 
 def _paused_words(pool: Pool) -> str:

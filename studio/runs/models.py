@@ -67,14 +67,15 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.order_by("-priority", "turn", "pk")
 
     def startable(self) -> RunQuerySet:
-        """Waiting and due, in a pool that is not paused, and what they come after has succeeded.
+        """Waiting and due, in a pool that is not paused; what they come after has succeeded and left what they begin with.
 
         Without a join, so that an UPDATE compares the row itself again on PostgreSQL.
         """
         paused = Pool.objects.filter(name=OuterRef("pool"), paused_at__isnull=False)
         done = Run.objects.filter(pk=OuterRef("after_id"), state=State.SUCCEEDED)
         due = self.filter(state=State.QUEUED, not_before__lte=Now())
-        return due.filter(~Exists(paused), Q(after_id=None) | Exists(done))
+        begins = Q(after_checkpoint="") | Q(start_checkpoint__isnull=False)
+        return due.filter(~Exists(paused), begins, Q(after_id=None) | Exists(done))
 
     def to_export(self, project: Project, numbers: list[int]) -> RunQuerySet:
         """Those of a project, or of it those with these numbers, without what is large."""
@@ -121,6 +122,10 @@ class Run(models.Model):
     labels = models.JSONField(default=list, blank=True, help_text="what its worker must have")
     max_runtime_s = models.PositiveIntegerField(null=True, blank=True)
     after = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="followers")
+    after_checkpoint = models.CharField(
+        max_length=4, blank=True, default="", help_text="best or last: of `after`, to begin with; see chains.py"
+    )
+    after_mode = models.CharField(max_length=7, default="weights", help_text="what of it is taken over: see starts.py")
     restarts = models.PositiveIntegerField(default=0, help_text="automatic restarts used of the budget")
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)

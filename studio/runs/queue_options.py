@@ -32,6 +32,14 @@ QUEUE_OPTIONS: dict[str, OptionSpec] = {
         _option("priority", "int", "Runs with a higher one start first.", default=0, minimum=-100, maximum=100),
         _option("start_after", "str", f"Not before: {WHEN}.", nullable=True),
         _option("after", "str", "Starts once this run of the project has succeeded, such as 12.", nullable=True),
+        _option(
+            "after_checkpoint",
+            "choice",
+            "Begin with the weights of this checkpoint of the run that it comes after.",
+            label="After: its checkpoint",
+            nullable=True,
+            choices=("best", "last"),
+        ),
         _option("pool", "str", "Which group of workers takes it.", "Hardware", default="default"),
         _option(
             "gpus",
@@ -104,8 +112,10 @@ def values_of(run: Run) -> dict[str, Any]:
 
 
 def copied_columns(run: Run) -> dict[str, Any]:
-    """What the same run once more is queued with."""
-    names = ("pool", "priority", "gpus", "labels", "max_runtime_s")
+    """What the same run once more is queued with; one that still waits for a checkpoint is waited with."""
+    names = ["pool", "priority", "gpus", "labels", "max_runtime_s"]
+    if run.after_checkpoint and run.start_checkpoint_id is None:
+        names += ["after_id", "after_checkpoint", "after_mode"]
     return {name: getattr(run, name) for name in names}
 
 

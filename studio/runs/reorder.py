@@ -70,7 +70,7 @@ def change(*, run: Run, user: User, given: Mapping[str, Any], free: bool = False
     if fields.get("not_before", 0) is None:
         fields["not_before"] = Now()
     if free:
-        fields["after"] = None
+        fields |= {"after": None, **_with_new_weights(run)}
     fields = {name: value for name, value in fields.items() if value != getattr(run, name)}
     if not fields:
         return run
@@ -82,6 +82,18 @@ def change(*, run: Run, user: User, given: Mapping[str, Any], free: bool = False
         run.refresh_from_db()
         queue.enqueue_run(run, again=f"{run.events.count()}")
     return run
+
+
+def _with_new_weights(run: Run) -> dict[str, Any]:
+    """Of one that was to begin with a checkpoint which is not there yet; RunError where there is nothing to do then."""
+    if not run.after_checkpoint or run.start_checkpoint_id is not None:
+        return {}
+    if run.spec.get("extras", {}).get("stage"):
+        words = (
+            f"{run} trains nothing: without the checkpoint that it waits for there is nothing to do. Cancel it instead."
+        )
+        raise RunError(words, errors={"free": words})
+    return {"after_checkpoint": ""}
 
 
 def editable(runs: RunQuerySet, user: User) -> RunQuerySet:

@@ -29,7 +29,9 @@ RULES = (
     Rule("T4", "holder", (State.RUNNING, State.PAUSING), State.SUCCEEDED),
     Rule("T5", "holder or reaper", (State.STARTING, State.RUNNING, State.PAUSING), State.FAILED),
     Rule("T6", "holder or reaper", (State.STARTING, State.RUNNING), State.QUEUED),
-    Rule("T7", "editor", (State.QUEUED, State.PAUSED), State.CANCELLED),
+    Rule(
+        "T7", "editor, or scheduler when what it waits for never comes", (State.QUEUED, State.PAUSED), State.CANCELLED
+    ),
     Rule(
         "T8", "editor, or holder when its time is up", (State.STARTING, State.RUNNING, State.PAUSING), State.CANCELLING
     ),

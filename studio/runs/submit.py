@@ -13,7 +13,7 @@ from studio.accounts.models import Project, User
 from studio.registry.errors import RegistryError
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.registry.refs import compatibility, spec_parts
-from studio.runs import columns, queue, rules
+from studio.runs import chains, columns, queue, rules
 from studio.runs.errors import RunError
 from studio.runs.models import Checkpoint, FieldRule, Run, State
 from studio.runs.queue_options import columns_of, copied_columns
@@ -23,6 +23,8 @@ from trainer_core.errors import OptionError, SpecError
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec, parse_all
 from trainer_core.spec import MAX_SEED, RunSpec, StartRef
 
+BOTH_STARTS = "after_checkpoint: the run has a checkpoint to start from already. Choose one of the two."
+NO_START = "stage: without training it takes the weights of a checkpoint. Choose what to start from."
 SEED = OptionSpec("seed", "int", minimum=0, maximum=MAX_SEED)
 
 
@@ -54,7 +56,15 @@ def submit_run(
         return known
     placing, wrong = columns_of(project, queueing or {})
     errors = {f"queue.{name}": words for name, words in wrong.items()}
+    which, after = placing.get("after_checkpoint"), placing.get("after")
+    if which:
+        placing["after_mode"] = start_mode
+        seed = after.spec.get("seed") if start_mode == "all" and after is not None and seed in (None, "") else seed
     try:
+        if which and start is not None:
+            raise RunError(BOTH_STARTS, errors={"queue.after_checkpoint": BOTH_STARTS})
+        if which and after is not None and after.state == State.SUCCEEDED:
+            start = chains.checkpoint_of(after, which)
         spec = build_spec(
             team=project.team_id,
             model_version=model_version,
@@ -68,6 +78,10 @@ def submit_run(
         )
         if start is not None and start_mode == "all":
             check_further(spec, start)
+        elif which and start is None and not errors:
+            chains.check_chain(spec, after, start_mode)
+        if spec.extras.get("stage") and start is None and not which:
+            raise RunError(NO_START, errors={"extras.stage": NO_START})
     except RunError as error:
         raise RunError(str(error), errors={**error.errors, **errors}) from error
     if errors:

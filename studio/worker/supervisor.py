@@ -21,7 +21,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from studio.core.stores import StoreError
 from studio.core.templatetags.studio import duration as in_words
 from studio.registry.stored import StoredChanged
-from studio.runs import checkpoints, lease, slots
+from studio.runs import chains, checkpoints, lease, slots
 from studio.runs.errors import StaleState
 from studio.runs.models import Attempt, Run, State
 from studio.tracking.system import keep_sample
@@ -309,6 +309,12 @@ class Supervisor:
                 self.run_pk, self.fence, outcome=outcome.outcome, reason=outcome.reason, detail=outcome.detail
             )
         )
+
+        self._tolerantly(self._tell_followers)
+
+    def _tell_followers(self) -> bool:
+        chains.resolve_followers(self.run_pk)
+        return False
 
     def _tolerantly(self, step: Callable[[], bool]) -> bool:
         """Training goes on without the database: the spool keeps everything until it is back."""

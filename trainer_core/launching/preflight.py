@@ -109,8 +109,8 @@ def _slope(points: list[tuple[float, float]]) -> float:
 
 
 def _plain(spec: RunSpec) -> RunSpec:
-    """Without the search for faster ways, which may take minutes of a long run."""
-    return replace(spec, extras={k: v for k, v in spec.extras.items() if k != "speed"})
+    """Without the search for faster ways, which may take minutes of a long run; one that only measures is tried too."""
+    return replace(spec, extras={k: v for k, v in spec.extras.items() if k not in ("speed", "stage")})
 
 
 def _alone(spec: RunSpec) -> dict[str, Any]:

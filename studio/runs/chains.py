@@ -1,0 +1,108 @@
+"""Runs that begin with a checkpoint which another run has yet to make: found when that one has succeeded.
+
+`Run.after` is the forerunner, `after_checkpoint` says which of its checkpoints, `after_mode` what of it is taken over. One
+that cannot be had any more ends the run that waits for it, in words: nothing waits for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, cast
+
+from django.db import transaction
+from django.db.models import Q
+
+from studio.runs import columns, queue
+from studio.runs.errors import RunError, StaleState
+from studio.runs.models import SETTLED, Checkpoint, Run, RunQuerySet, State
+from studio.runs.starts import Mode, check_further, start_of
+from studio.runs.states import transition
+from trainer_core.spec import RunSpec
+
+Which = Literal["best", "last"]
+MOST = 200
+
+
+def unresolved() -> RunQuerySet:
+    """Waiting runs whose checkpoint is still to be found."""
+    return Run.objects.filter(state=State.QUEUED, start_checkpoint=None).exclude(after_checkpoint="")
+
+
+def check_chain(spec: RunSpec, after: Run | None, mode: Mode) -> None:
+    """Whether a new run may wait for a checkpoint of `after`, as far as that can be told before; RunError otherwise."""
+    if after is None:
+        raise _refused(
+            "after_checkpoint: say in `after` which run it comes after; its checkpoint is what it begins with."
+        )
+    if after.is_external:
+        raise _refused(f"after: {after} runs outside of the studio, so it leaves no checkpoint here.", "after")
+    if after.state in (State.FAILED, State.CANCELLED):
+        state = State(after.state).label.lower()
+        raise _refused(
+            f"after: {after} has {state}. Resume it first, or choose one of its checkpoints as the start.", "after"
+        )
+    if mode == "all":
+        check_further(spec, Checkpoint(run=after, step=0, epoch=0))
+
+
+def resolve_followers(run_pk: int) -> None:
+    """What waits for a checkpoint of this run, which has just ended, gets it or ends too. One query when nothing waits."""
+    for pk in unresolved().filter(after=run_pk).values_list("pk", flat=True)[:MOST]:
+        resolve(pk)
+
+
+def resolve_waiting() -> int:
+    """The same for all whose forerunner has ended or is gone; for the scheduler. Returns how many."""
+    ended = unresolved().filter(Q(after__state__in=SETTLED) | Q(after=None))
+    return sum(resolve(pk) for pk in ended.values_list("pk", flat=True)[:MOST])
+
+
+def resolve(pk: int) -> bool:
+    """Give the run its checkpoint and ring for it, or end it with the reason; False while its forerunner goes on."""
+    with transaction.atomic():
+        run = unresolved().select_for_update().filter(pk=pk).first()
+        if run is None or (run.after is not None and run.after.state not in SETTLED):
+            return False
+        try:
+            _begin(run)
+        except RunError as error:
+            try:
+                transition(run, State.CANCELLED, by="scheduler", reason=str(error), outcome="cancelled")
+            except StaleState:
+                return False
+    return True
+
+
+def checkpoint_of(after: Run | None, which: Which) -> Checkpoint:
+    """The best one, or the newest where none is best; or the newest. RunError says why there is none."""
+    if after is None:
+        raise RunError("The run that it was to come after has been deleted, so there is no checkpoint to begin with.")
+    if after.state != State.SUCCEEDED:
+        state = State(after.state).label.lower()
+        raise RunError(
+            f"Run #{after.number}, whose checkpoint it was to begin with, {state}. Resume that one; when it has "
+            "succeeded, resume this one too."
+        )
+    usable = after.checkpoints.all().usable().order_by("-step", "-fence")
+    found = (usable.filter(is_best=True).first() if which == "best" else None) or usable.first()
+    if found is None:
+        raise RunError(f"Run #{after.number} has succeeded, but no checkpoint of it is left to begin with.")
+    return found
+
+
+def _begin(run: Run) -> None:
+    """RunError when there is no checkpoint, or training cannot go on from it."""
+    checkpoint, mode = checkpoint_of(run.after, cast(Which, run.after_checkpoint)), cast(Mode, run.after_mode)
+    start = start_of(checkpoint, mode, project_pk=run.project_id)
+    spec = replace(RunSpec.from_dict(run.spec), start=start)
+    if mode == "all":
+        check_further(spec, checkpoint)
+    fields = {"start_checkpoint": checkpoint, "spec": spec.to_dict(), "spec_hash": spec.hash}
+    Run.objects.filter(pk=run.pk).update(**fields)
+    run.refresh_from_db()
+    columns.write_config(run)
+    queue.enqueue_run(run, again="begins")
+
+
+def _refused(words: str, field: str = "after_checkpoint") -> RunError:
+    return RunError(words, errors={f"queue.{field}": words})
