@@ -270,7 +270,10 @@ def _offered(module: types.ModuleType, wants: str, only: str) -> list[type]:
 def _trainable(found: Any, wants: str) -> Any:
     from trainer_core.networks.offered import as_module
 
-    return (as_module(found) or found) if wants == "model" else found
+    known = as_module(found) if wants == "model" else found
+    if not inspect.isclass(known):
+        raise TypeError(f"{getattr(found, '__name__', found)!r} is no class, nor a function that makes an nn.Module.")
+    return known
 
 
 def _nothing_found(wants: str) -> dict[str, Any]:

@@ -171,7 +171,9 @@ def test_an_import_without_end_is_rejected(people: People, control: ControlQueue
 def test_a_class_of_an_installed_package(people: People, control: ControlQueue) -> None:
     paths = {
         "trainer_core.zoo.tabular:TabularMLP": "ready",
-        "torch.nn:Linear": "rejected",
+        "torch.nn:Linear": "ready",
+        "json:JSONDecoder": "rejected",
+        "os.path:join": "rejected",
         "nosuch.pkg:Net": "rejected",
     }
     for path, state in paths.items():
@@ -179,6 +181,7 @@ def test_a_class_of_an_installed_package(people: People, control: ControlQueue) 
         control.work()
         version.refresh_from_db()
         assert (version.state, version.ref) == (state, path), version.reason
+        assert path != "os.path:join" or "'join' is no class, nor a function that makes" in version.reason
     assert "nosuch" in version.reason
 
 

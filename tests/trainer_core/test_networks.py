@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainer_core.describe import describe, load_file
-from trainer_core.errors import MisconfigurationException
+from trainer_core.errors import MisconfigurationException, SpecError
 from trainer_core.launching import build
 from trainer_core.networks.offered import network_named, networks_in
 from trainer_core.networks.scores import aligned, loss_in, scores_in
@@ -247,8 +247,10 @@ def test_batches_that_are_no_pairs_are_refused_in_words(tmp_path: Path) -> None:
 
 
 def test_a_function_that_makes_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MisconfigurationException, match="tall made a int"):
+    with pytest.raises(SpecError, match="no class tall"):
         made("def tall():\n    return 3\n", "tall", None, tmp_path)
+    with pytest.raises(MisconfigurationException, match="Tall made a int"):
+        made("from torch import nn\ndef Tall() -> nn.Linear:\n    return 3\n", "Tall", None, tmp_path)
 
 
 def test_a_project_without_a_lightning_module_offers_its_networks(tmp_path: Path) -> None:

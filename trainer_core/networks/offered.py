@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import textwrap
 import types
+import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +25,7 @@ def as_module(found: Any) -> type | None:
         if issubclass(found, nn.Module) and not issubclass(found, LightningModule):
             return learner_of(found) if _has_forward(found) else None
         return found
-    return learner_of(found) if inspect.isfunction(found) else None
+    return learner_of(found) if inspect.isfunction(found) and _gives_network(found) else None
 
 
 def networks_in(module: types.ModuleType) -> list[type[NetworkLearner]]:
@@ -32,7 +35,7 @@ def networks_in(module: types.ModuleType) -> list[type[NetworkLearner]]:
     blocks and a model only the model is left. If everything is a part of something, all are offered.
     """
     own = {n: v for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__}
-    classes = [n for n, v in own.items() if inspect.isclass(v) and issubclass(v, nn.Module) and _has_forward(v)]
+    classes = [n for n, v in own.items() if _is_network(v) and _has_forward(v)]
     defined = {d.name: d for d in _definitions(module)}
     makers = [n for n, d in defined.items() if isinstance(d, ast.FunctionDef) and n in own and _makes(d, {*classes})]
     offered = [n for n in own if n in classes or n in makers]
@@ -44,6 +47,24 @@ def network_named(module: types.ModuleType, name: str) -> type[NetworkLearner] |
     """The learner of the network, or of the function that makes one, of that name; None if there is none."""
     found = as_module(getattr(module, name, None))
     return found if found is not None and issubclass(found, NetworkLearner) else None
+
+
+def _gives_network(function: types.FunctionType) -> bool:
+    """Whether it says so, or its text makes one of a class of `nn.Module` that its module knows."""
+    with contextlib.suppress(Exception):
+        told = typing.get_type_hints(function).get("return")
+        if inspect.isclass(told) and issubclass(told, nn.Module):
+            return True
+    classes = {n for n, v in function.__globals__.items() if _is_network(v)}
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError, TypeError):
+        return False
+    return any(_makes(node, classes) for node in tree.body if isinstance(node, ast.FunctionDef))
+
+
+def _is_network(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, nn.Module)
 
 
 def _has_forward(cls: type[nn.Module]) -> bool:
