@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("runs", "0008_registered_models")]
+    dependencies = [("runs", "0009_sizes_of_files")]
 
     operations = [
         migrations.AddField(
