@@ -9,7 +9,7 @@ const { csvOf, fileName } = await import(`${path}/chart_files.js`);
 const { rowsOf } = await import(`${path}/chart_table.js`);
 const { clipped, clipWords } = await import(`${path}/clip.js`);
 const { Crosshair, nearest, valueAt } = await import(`${path}/crosshair.js`);
-const { corners, extent, paintLines, toPixels } = await import(`${path}/crowd.js`);
+const { columns, corners, extent, paintLines, toPixels } = await import(`${path}/crowd.js`);
 const { LayoutStore } = await import(`${path}/layout_store.js`);
 const { markAt, rateJumps } = await import(`${path}/marks.js`);
 const { grouped, matching, opening, portions } = await import(`${path}/names.js`);
@@ -182,15 +182,42 @@ test("values of a crowded chart stand where the axes say, on logarithmic ones to
 
 test("a spike, a point between gaps and what is not finite are painted in a crowded chart", () => {
   const drawnTo = [];
-  const pen = new Proxy({}, { get: (_, name) => (x, y) => (name === "lineTo" || name === "moveTo") && drawnTo.push([name, Math.round(x), Math.round(y)]), set: () => true });
+  const act = (name) => (x, y, w, h) => (name === "getLineDash" ? [] : ["lineTo", "moveTo", "fillRect"].includes(name) && drawnTo.push([name, Math.round(x), Math.round(y), w, h]));
+  const pen = new Proxy({}, { get: (_, name) => act(name), set: () => true });
   const canvas = { width: 0, height: 0, style: {}, getContext: () => pen };
   const axis = (range) => ({ _offset: 8, _length: 100, range, r2l: Number });
   const spiky = lineOf({ name: "a", x: [0, 5, 10], last: [1, "NaN", 1], min: [0, null, 0], max: [1, null, 10], nonfinite: [0, 1, 0] });
   paintLines(canvas, { xaxis: axis([0, 10]), yaxis: axis([0, 10]) }, [{ label: "a", line: spiky, look }], { smoothing: 0, x: "step" });
   assert.deepEqual([canvas.width, canvas.height, canvas.style.left], [100, 100, "8px"]);
-  assert.ok(drawnTo.some(([, x, y]) => x === 100 && y === 0), "the spike");
+  assert.ok(drawnTo.some(([name, x, y, w, h]) => name === "fillRect" && x + w === 100 && y === 0 && h === 100), "the spike");
   assert.ok(drawnTo.some(([name, x, y]) => name === "lineTo" && x === 100 && y === 90), "a point alone");
   assert.equal(drawnTo.filter(([, x]) => Math.abs(x - 50) === 4 || Math.abs(x - 50) === 3).length, 4, "the cross");
+});
+
+test("the columns of bins lie side by side and leave out no value, however many bins share a pixel", () => {
+  let state = 11;
+  const draw = () => (state = (state * 16807) % 2147483647) / 2147483647;
+  for (let round = 0; round < 200; round++) {
+    const count = 1 + Math.floor(draw() * 300);
+    const ratio = [1, 1.5, 2][round % 3];
+    let at = draw() * 5;
+    const x = Array.from({ length: count }, () => (at += draw() < 0.05 ? 40 : 0.1 + draw() * (round % 4)));
+    const min = x.map(() => (draw() < 0.1 ? null : -draw()));
+    const max = min.map((v) => (v === null ? null : draw() < 0.02 ? 99 : draw()));
+    const found = columns(x, min, max, (v) => -v, ratio);
+    found.forEach(([left, , width], i) => {
+      assert.ok(width > 0.99 / ratio, "a pixel wide at least");
+      if (i) assert.ok(left >= found[i - 1][0] + found[i - 1][2] - 1e-9, `round ${round}: ${left} after ${found[i - 1]}`);
+    });
+    x.forEach((end, i) => {
+      if (min[i] === null) return;
+      const near = found.filter(([left, , width]) => left <= end + 1 / ratio && end <= left + width + 1 / ratio);
+      assert.ok(near.some(([, y, , height]) => y <= -max[i] && y + height >= -min[i] - 1e-9), `round ${round}, bin ${i}`);
+    });
+  }
+  assert.deepEqual(columns([], [], [], Number, 1), []);
+  assert.deepEqual(columns([5, 10], [null, 1], [null, 2], (v) => 10 - v, 1), [[5, 8, 5, 1]]);
+  assert.deepEqual(columns([10, 11, 50], [1, 1, 1], [1, 1, 1], (v) => 10 - v, 1).map(([left, , width]) => [left, width]), [[9, 1], [10, 1], [49, 1]], "a gap stays one");
 });
 
 test("the mean of runs counts each where it has a finite value, however long it is", () => {

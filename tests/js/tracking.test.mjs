@@ -152,6 +152,31 @@ test("after a slow round the painter rests half as long as the round took, and f
   assert.equal(frames.length, 1);
 });
 
+test("a chart that was not drawn in the last round waits for no rest, and those that were go on resting", async () => {
+  const { painter, frames, rests, clock } = handPainter();
+  const drawn = [];
+  const of = (name) => async () => { clock.now += 80; drawn.push(name); };
+  const [a, b, c] = [of("a"), of("b"), of("c")];
+  painter.ask(a);
+  frames.shift()();
+  painter.ask(b); // while a is drawn
+  await settle();
+  assert.deepEqual(drawn, ["a", "b"], "it joins the round");
+  painter.ask(a);
+  assert.equal(frames.length, 0);
+  painter.ask(c);
+  frames.shift()();
+  painter.ask(b);
+  await settle();
+  assert.deepEqual(drawn, ["a", "b", "c"]);
+  rests.shift().act();
+  assert.equal(frames.length, 0, "the rest of the first round goes on in that of the second");
+  rests.shift().act();
+  frames.shift()();
+  await settle();
+  assert.deepEqual(drawn.slice(3).sort(), ["a", "b"]);
+});
+
 test("between two charts of a round the browser has a turn", async () => {
   const order = [];
   const painter = new Painter((act) => act(), () => {}, () => 0, async () => void order.push("turn"));

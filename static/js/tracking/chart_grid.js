@@ -262,7 +262,8 @@ export class ChartGrid extends HTMLElement {
     if (message.op === "reset") this.load();
     else if (message.t === "s" && ENDS.has(message.d?.state) && !this.dataset.settled) {
       this.dataset.settled = "1";
-      if (this.groups?.length) this.load(); // its best checkpoint is known now
+      // Its best checkpoint is known now. Of several runs none is pointed out, and they may have ended long ago.
+      if (this.groups?.length && !this.hasAttribute("runs")) this.load();
     }
     if (message.t === "s" && !this.groups?.length && !source.feed.loading) this.arrange();
     if (message.t !== "m") return;

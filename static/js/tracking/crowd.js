@@ -2,7 +2,7 @@
 // A chart of many binned lines: Plotly draws its axes, and a canvas over them the lines, in a tenth of the time.
 import { drawn } from "./axes.js";
 import { smooth } from "./points.js";
-import { ODD_COLOUR, SPAN_ALPHA, levelOf, stroke } from "./traces.js";
+import { ODD_COLOUR, SPAN_ALPHA, levelOf } from "./traces.js";
 
 /** @typedef {import("./traces.js").Entry} Entry */
 /** @typedef {{smoothing: number, x: import("./axes.js").Axis, logX?: boolean, logY?: boolean}} Options */
@@ -10,6 +10,7 @@ import { ODD_COLOUR, SPAN_ALPHA, levelOf, stroke } from "./traces.js";
 
 const PATTERNS = { solid: [], dash: [9, 5], dot: [2, 3], dashdot: [9, 4, 2, 4] };
 const ARM_PX = 3.5;
+const PIECE = 16; // points of a stroke: each row of pixels is searched for all edges of a stroke that cross it
 
 /**
  * What Plotly is given instead of the lines: one that cannot be seen, from corner to corner of the place that they take.
@@ -71,15 +72,15 @@ export function paintLines(canvas, { xaxis, yaxis }, found, options) {
   if (!pen) return;
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, xaxis._length, yaxis._length);
-  pen.lineJoin = "round";
+  pen.lineJoin = "bevel";
   const across = toPixels(xaxis, Boolean(options.logX), false);
   const up = toPixels(yaxis, Boolean(options.logY), true);
   const bottom = 4 * yaxis._length; // where what a logarithmic axis cannot show leads to
   const place = { x: (/** @type {number} */ v) => across(drawn(v, options.x)), y: (/** @type {number} */ v) => Math.min(up(v), bottom) };
   for (const { line, look } of found) {
-    Object.assign(pen, { strokeStyle: look.colour, lineWidth: 1.2, globalAlpha: SPAN_ALPHA });
-    const span = line.min && line.max ? stroke(line.x, line.min, line.max) : line;
-    if (line.min || options.smoothing) trace(pen, span.x, span.y, place);
+    Object.assign(pen, { strokeStyle: look.colour, fillStyle: look.colour, lineWidth: 1.2, globalAlpha: SPAN_ALPHA });
+    if (line.min && line.max) for (const [x, y, w, h] of columns(line.x.map(place.x), line.min, line.max, place.y, ratio)) pen.fillRect(x, y, w, h);
+    else if (options.smoothing) trace(pen, line.x, line.y, place);
   }
   for (const { line, look } of found) {
     Object.assign(pen, { strokeStyle: look.colour, lineWidth: 1.5, globalAlpha: 1 });
@@ -93,9 +94,48 @@ export function paintLines(canvas, { xaxis, yaxis }, found, options) {
 
 /** @typedef {{x: (value: number) => number, y: (value: number) => number}} Place */
 
-/** One path through the points, with a gap at each null. @param {CanvasRenderingContext2D} pen @param {number[]} x @param {(number | null)[]} y @param {Place} place */
+/**
+ * A column from the least to the greatest value of each bin, over the pixels that it takes: `[x, y, width, height]`, side
+ * by side, since they are seen through. Filling them costs a hundredth of a stroke up and down.
+ * @param {number[]} x pixels of the end of each bin, in order
+ * @param {(number | null)[]} min
+ * @param {(number | null)[]} max
+ * @param {(value: number) => number} up
+ * @param {number} ratio of real pixels
+ * @returns {[number, number, number, number][]}
+ */
+export function columns(x, min, max, up, ratio) {
+  let usual = Infinity; // the width of a bin where no point is missing
+  for (let i = 1; i < x.length; i++) if (x[i] > x[i - 1] && x[i] - x[i - 1] < usual) usual = x[i] - x[i - 1];
+  if (usual === Infinity) usual = 1;
+  const real = (/** @type {number} */ v) => Math.round(v * ratio) / ratio;
+  /** @type {[number, number, number, number][]} */
+  const found = [];
+  let [left, right, top, foot] = [0, -Infinity, 0, 0];
+  const keep = () => { if (right > left) found.push([left, top, right - left, Math.max(foot - top, 1 / ratio)]); };
+  for (let i = 0; i < x.length; i++) {
+    const [low, high] = [min[i], max[i]];
+    if (low === null || high === null) continue;
+    const end = real(x[i]);
+    if (right >= end && right > left) { // in the same pixel as the one before
+      top = Math.min(top, up(high));
+      foot = Math.max(foot, up(low));
+      continue;
+    }
+    keep();
+    const begin = real(i && x[i] - x[i - 1] <= 2 * usual ? x[i - 1] : x[i] - usual);
+    left = Math.min(Math.max(begin, right), end - 1 / ratio);
+    [right, top, foot] = [end, up(high), up(low)];
+  }
+  keep();
+  return found;
+}
+
+/** One line through the points, with a gap at each null, in short strokes unless it is dashed. @param {CanvasRenderingContext2D} pen @param {number[]} x @param {(number | null)[]} y @param {Place} place */
 function trace(pen, x, y, place) {
+  const most = pen.getLineDash().length ? Infinity : PIECE;
   let isDown = false;
+  let [count, px, py] = [0, 0, 0];
   pen.beginPath();
   for (let i = 0; i < x.length; i++) {
     const value = y[i];
@@ -103,7 +143,12 @@ function trace(pen, x, y, place) {
       isDown = false;
       continue;
     }
-    const [px, py] = [place.x(x[i]), place.y(value)];
+    if (isDown && ++count % most === 0) {
+      pen.stroke();
+      pen.beginPath();
+      pen.moveTo(px, py);
+    }
+    [px, py] = [place.x(x[i]), place.y(value)];
     if (isDown) pen.lineTo(px, py);
     else pen.moveTo(px, py - 0.01); // a point alone is seen too
     if (!isDown) pen.lineTo(px, py);

@@ -12,12 +12,15 @@ from django.forms import BoundField
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+
+from studio.core.modules import modules_of
 
 register = template.Library()
 
 SPRITE = "vendor/tabler-icons-3.52.0/sprite.svg"
+PLOTLY = "vendor/plotly-js-cartesian-dist-min-4.1.1/plotly-cartesian.min.js"
 STATES = {
     "draft": ("edit", "Draft"),
     "queued": ("clock", "Queued"),
@@ -71,6 +74,19 @@ def icon(name: str, label: str = "") -> SafeString:
             '<svg class="icon" role="img" aria-label="{}"><use href="{}#{}"></use></svg>', label, static(SPRITE), name
         )
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static(SPRITE), name)
+
+
+@register.simple_tag
+def module_script(name: str) -> SafeString:
+    """A script of the pages, with all modules that it imports."""
+    others = format_html_join("", '<link rel="modulepreload" href="{}">', ((static(one),) for one in modules_of(name)))
+    return format_html('<script type="module" src="{}"></script>{}', static(name), others)
+
+
+@register.simple_tag
+def chart_library() -> SafeString:
+    """For the head of a page that begins with charts: their library comes while the page is still read."""
+    return format_html('<link rel="preload" as="script" href="{}">', static(PLOTLY))
 
 
 @register.simple_tag
