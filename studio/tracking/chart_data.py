@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 
 from studio.runs.models import Attempt, Run
 from studio.tracking import stored
-from studio.tracking.marks import marks_of
+from studio.tracking.marks import placed
 from studio.tracking.query import AXES, MAX_WIDTH, Axis, abandoned, series
 
 MOST_RUNS, MOST_METRICS, MOST_LINES = 50, 200, 1000
@@ -75,8 +75,8 @@ def etag_of(run_ids: Sequence[int], query: str, marks: Sequence[Mapping[str, Any
 
 
 def answer_one(run_pk: int, wanted: Wanted, marks: Sequence[Mapping[str, Any]] = ()) -> bytes:
-    """JSON of one run, with `marks` and on demand `abandoned` and `names`."""
-    found = {**_of_run(run_pk, wanted), "marks": marks}
+    """JSON of one run, with `marks` along the axis and on demand `abandoned` and `names`."""
+    found = {**_of_run(run_pk, wanted), "marks": placed(run_pk, marks, wanted.x)}
     if wanted.tails and found.get("few", True):
         width = max(16, min(wanted.width, MAX_WIDTH))
         found["abandoned"] = abandoned(run_pk, wanted.metrics, wanted.x, width)
@@ -88,10 +88,6 @@ def answer_many(run_ids: Sequence[int], wanted: Wanted) -> bytes:
     if wanted.metrics is None:
         return to_json({"runs": [_of_run(pk, wanted, len(run_ids)) for pk in run_ids]})
     return to_json(series(run_ids, wanted.metrics, wanted.x, wanted.lo, wanted.hi, wanted.width))
-
-
-def marks_along(run_pk: int, wanted: Wanted) -> list[dict[str, Any]]:
-    return marks_of(run_pk) if wanted.x == "step" else []
 
 
 def _of_run(run_pk: int, wanted: Wanted, among: int = 1) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from studio.accounts.access import can, get_for
 from studio.accounts.models import Project, Role, User
 from studio.runs.models import Run
 from studio.tracking import layouts
-from studio.tracking.chart_data import answer_many, answer_one, etag_of, marks_along, parse_runs, parse_wanted
+from studio.tracking.chart_data import answer_many, answer_one, etag_of, parse_runs, parse_wanted
+from studio.tracking.marks import marks_of
 from studio.tracking.samples import samples_a_step
 
 
@@ -33,15 +34,15 @@ def run_charts(request: HttpRequest, pk: int) -> HttpResponse:
 def run_series(request: HttpRequest, pk: int) -> HttpResponse:
     """JSON for charts: see `tracking.query.series`; `?metrics=a&metrics=b&x=step&from=&to=&width=1500`.
 
-    With `&abandoned=1` also what was done again after a resume: see `tracking.query.abandoned`. Along steps also `marks`:
-    see `tracking.marks.marks_of`. With `&few=1` and no metric named also `names`, and of a run with many no series.
+    With `&abandoned=1` also what was done again after a resume: see `tracking.query.abandoned`. `marks` are along the
+    axis: see `tracking.marks`. With `&few=1` and no metric named also `names`, and of a run with many no series.
     """
     run = get_for(cast(User, request.user), Run.objects.select_related("project").defer("summary"), pk)
     try:
         wanted = parse_wanted(request.GET)
     except ValueError as error:
         return _refused(error)
-    marks = marks_along(run.pk, wanted)
+    marks = marks_of(run.pk)
     etag = etag_of([run.pk], request.META.get("QUERY_STRING", ""), marks)
     return _answered(request, etag, lambda: answer_one(run.pk, wanted, marks))
 

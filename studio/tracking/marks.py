@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studio.runs.models import Attempt, Checkpoint
+from studio.tracking.places import places_of
+from studio.tracking.query import Axis
 
 MOST_CHECKPOINTS = 200
 
@@ -29,3 +32,11 @@ def marks_of(run_pk: int) -> list[dict[str, Any]]:
         elif step != best:
             found.append({"step": step, "kind": "checkpoint", "text": "checkpoint"})
     return sorted(found, key=lambda mark: mark["step"])
+
+
+def placed(run_pk: int, marks: Sequence[Mapping[str, Any]], x: Axis) -> list[dict[str, Any]]:
+    """Each with `x`, its place along that axis; none where the run has no points along it. Queries of `places_of`."""
+    if not marks:
+        return []
+    places = places_of(run_pk, [mark["step"] for mark in marks], x)
+    return [] if places is None else [{**mark, "x": at} for mark, at in zip(marks, places, strict=True)]

@@ -61,7 +61,7 @@ def abandoned(
         if not (keep := stored.steps_of(block) > limits[fence]).any():
             continue
         columns = [np.frombuffer(c, dtype=np.float64) for c in (block.steps, block.epochs, block.times)]
-        along = _along(x, columns, start)
+        along = column_of(x, columns, start)
         for name, column in zip(block.names, block.values, strict=True):
             if metrics is None or name in metrics:
                 y = np.frombuffer(column, dtype=np.float64)
@@ -194,11 +194,11 @@ def _add_chunks(
     """Pieces of the chunks with some wanted rows, in order. Two queries."""
     some = [axis for axis in axes if window.may_have_some(axis)]
     rows: dict[int, Rows] = {a.pk: Rows(a.n, a.step0, a.step1, a) for a in some if window.has_all(a)}
-    data = _axis_data([a.pk for a in some if a.pk not in rows])
+    data = axis_data([a.pk for a in some if a.pk not in rows])
     for axis in some:
         if axis.pk in data:
             columns = unpack(data[axis.pk], (STEPS, EPOCHS, TIMES))
-            along = _along(window.x, columns, start)
+            along = column_of(window.x, columns, start)
             if read := Rows.read(along, window.keeps(axis.fence, columns[STEPS], along), axis):
                 rows[axis.pk] = read
     chunks = MetricChunk.objects.filter(stored.chunks_of(run_pk, wanted)).order_by()
@@ -217,7 +217,7 @@ def _add_frame(
     if not window.may_have_some(frame) or (wanted is not None and wanted.isdisjoint(frame.names)):
         return
     table = stored.table_of(frame)
-    along = _along(window.x, list(table[:3]), start)
+    along = column_of(window.x, list(table[:3]), start)
     rows = Rows.read(along, window.keeps(frame.fence, table[STEPS], along))
     if rows is None:
         return
@@ -241,7 +241,7 @@ def _read_values(run_pk: int, lines: Sequence[Line], sizes: dict[str, float]) ->
                 names.add(line.name)
     if not needed:
         return {}
-    data = _axis_data([pk for pk, rows in needed.items() if rows.along is None])
+    data = axis_data([pk for pk, rows in needed.items() if rows.along is None])
     for pk, rows in needed.items():
         if pk in data:
             (rows.along,) = unpack(data[pk], (STEPS,))
@@ -282,7 +282,8 @@ def _y(piece: Piece, name: str, values: Values) -> Floats:
     return unpack(values[piece.rows.axis.pk, name], (0,))[0]
 
 
-def _axis_data(pks: Sequence[int]) -> dict[int, bytes | memoryview]:
+def axis_data(pks: Sequence[int]) -> dict[int, bytes | memoryview]:
+    """Steps, epochs, times and frame numbers of axes, packed. One query for MOST_IDS of them."""
     found: dict[int, bytes | memoryview] = {}
     for some in _portions(pks):
         found.update(MetricAxis.objects.filter(pk__in=some).order_by().values_list("pk", "data"))
@@ -293,7 +294,8 @@ def _portions(pks: Sequence[int]) -> list[Sequence[int]]:
     return [pks[i : i + MOST_IDS] for i in range(0, len(pks), MOST_IDS)]
 
 
-def _along(x: Axis, columns: Sequence[Floats], start: float | None) -> Floats:
+def column_of(x: Axis, columns: Sequence[Floats], start: float | None) -> Floats:
+    """The place of each row on an axis; `start` is the time of the first row."""
     if x == "step":
         return columns[STEPS]
     if x == "epoch":

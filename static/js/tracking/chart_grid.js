@@ -10,7 +10,7 @@ import { Chart, OPTIONS } from "./chart.js";
 import { control, hearButton, hearFields, showFields } from "./chart_tools.js";
 import { Crosshair, hearCrosshair } from "./crosshair.js";
 import { LayoutStore } from "./layout_store.js";
-import { rateJumps } from "./marks.js";
+import { marksOf } from "./marks.js";
 import { grouped, isRate, portions } from "./names.js";
 import { plotly } from "./plotly.js";
 import { format, MOST_POINTS } from "./points.js";
@@ -42,7 +42,7 @@ export class ChartGrid extends HTMLElement {
     /** @type {import("./arrangement.js").Shelf[]} */
     this.shelves = [];
     this.options = { ...OPTIONS, zoom: /** @type {[number, number] | null} */ (null), marks: /** @type {import("./marks.js").Mark[]} */ ([]) };
-    /** @type {{step: number, kind: any, text: string}[]} */
+    /** @type {import("./marks.js").Moment[]} */
     this.moments = [];
     this.tails = Boolean(control("abandoned")?.checked);
     this.turn = 0;
@@ -251,10 +251,8 @@ export class ChartGrid extends HTMLElement {
   markUp() {
     const { options, sources = [] } = this;
     if (!options) return;
-    const scale = served(options.x, sources[0]?.samples ?? 1).scale;
-    const found = this.moments?.map(({ step, kind, text }) => ({ x: step * scale, kind, text })) ?? [];
     const rate = sources.length === 1 ? [...sources[0].lines.values()].find((line) => isRate(line.name)) : undefined;
-    options.marks = [...found, ...rateJumps(rate, format)];
+    options.marks = marksOf(this.moments ?? [], served(options.x, sources[0]?.samples ?? 1).scale, rate, format);
   }
 
   /** @param {RunSource} source @param {import("../live.js").Message} message */

@@ -3,8 +3,22 @@
 
 /** @typedef {{x: number, kind: "resumed" | "best" | "checkpoint" | "rate", text: string}} Mark */
 
+/** @typedef {{x: number, kind: "resumed" | "best" | "checkpoint", text: string}} Moment as the server tells it, along the axis that it was asked for */
+
 const MOST_RATES = 20;
 const LEAST_JUMP = 1.25;
+
+/**
+ * What a chart points out along its axis: the moments, in units of the drawn axis, and the jumps of a learning rate.
+ * @param {Moment[]} moments
+ * @param {number} scale of the drawn axis, see `axes.served`
+ * @param {import("./points.js").Line | undefined} rate along the drawn axis
+ * @param {(value: number) => string} format
+ * @returns {Mark[]}
+ */
+export function marksOf(moments, scale, rate, format) {
+  return [...moments.map(({ x, kind, text }) => ({ x: x * scale, kind, text })), ...rateJumps(rate, format)];
+}
 
 /**
  * Where a learning rate jumps: by a quarter or more from one point to the next. A rate that changes all the time, as

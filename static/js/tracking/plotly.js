@@ -58,7 +58,7 @@ export function layout(options, range = null) {
   // Whether a label leaves the chart would be asked of the browser, which then lays out the page, at each drawing.
   const axis = { ticklabeloverflow: "allow", gridcolor: colour("--s-line"), linecolor: colour("--s-line-strong"), zeroline: false, automargin, ticks: "" };
   return {
-    shapes: options.events === false ? [] : (options.marks ?? []).map((mark) => shape(mark, x, colour("--s-muted"))),
+    shapes: options.events === false ? [] : (options.marks ?? []).map((mark) => shapeOf(mark, x, colour("--s-muted"))),
     margin: automargin ? { l: 8, r: 10, t: 8, b: 8 } : { l: 52, r: 18, t: 8, b: x === "time" ? 52 : 38 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
@@ -80,7 +80,7 @@ export function layout(options, range = null) {
  * @param {import("./axes.js").Axis} x
  * @param {string} color
  */
-function shape(mark, x, color) {
+export function shapeOf(mark, x, color) {
   const place = drawn(mark.x, x);
   const line = { type: "line", xref: "x", yref: "paper", x0: place, x1: place, y0: 0, layer: "below" };
   if (mark.kind === "checkpoint") return { ...line, y1: 0.05, line: { width: 2, color } };
