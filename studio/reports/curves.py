@@ -18,9 +18,11 @@ PART = re.compile(r"^(?:train|training|val|valid|validation|test)[_/.]|_(?:step|
 def charts_of(
     runs: Sequence[Run], metrics: Sequence[str] | None = None, most: int = MOST_CHARTS
 ) -> list[dict[str, Any]]:
-    """`[{"title", "lines": [{"name", "x", "y"}]}]`: metrics that differ by the part of the data share a chart.
+    """`[{"title", "lines": [{"name", "x", "y", "low"?, "high"?}]}]`: metrics that differ by the part of the data share a
+    chart.
 
-    `y` has null where a value is not finite. Up to nine queries a run.
+    A line of many points has the last of each bin in `y`, and the least and the greatest in `low` and `high`, so that no
+    spike is lost. They have null where no value is finite. Up to nine queries a run.
     """
     names = list(metrics) if metrics is not None else metrics_of(runs)
     groups: dict[str, list[str]] = {}
@@ -53,7 +55,9 @@ def _title(run: Run, metric: str, runs: int, metrics: int) -> str:
 
 
 def _points(line: dict[str, Any]) -> dict[str, Any]:
-    return {"x": [_short(x, 12) for x in line["x"]], "y": [_short(y, 6) for y in line["last"]]}
+    columns = {"y": "last", "low": "min", "high": "max"}
+    found = {name: [_short(y, 6) for y in line[own]] for name, own in columns.items() if own in line}
+    return {"x": [_short(x, 12) for x in line["x"]], **found}
 
 
 def _short(value: Any, digits: int) -> float | None:

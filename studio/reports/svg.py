@@ -22,10 +22,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`path` is an SVG path; points that stand alone are dots. `colour` counts from 0."""
+    """`path` is an SVG path; points that stand alone are dots. `span` is one through the least and the greatest value of
+    each bin, empty where points are no bins. `colour` counts from 0."""
 
     name: str
     path: str
+    span: str
     dots: list[tuple[float, float]]
     colour: int
     dashed: bool
@@ -49,9 +51,9 @@ class Picture:
 
 
 def picture(chart: dict[str, Any]) -> Picture:
-    """Of `{"title", "lines": [{"name", "x", "y"}]}`, see `curves.charts_of`."""
+    """Of `{"title", "lines": [{"name", "x", "y", "low"?, "high"?}]}`, see `curves.charts_of`."""
     xs = [x for line in chart["lines"] for x in line["x"] if x is not None]
-    ys = [y for line in chart["lines"] for y in line["y"] if y is not None]
+    ys = [y for line in chart["lines"] for name in ("y", "low", "high") for y in line.get(name, ()) if y is not None]
     x0, x1 = _range(xs)
     y0, y1 = _range(ys, pad=0.04)
 
@@ -64,8 +66,9 @@ def picture(chart: dict[str, Any]) -> Picture:
     lines = []
     for i, line in enumerate(chart["lines"]):
         path, dots = _drawn(line["x"], line["y"], place)
+        span, _ = _drawn(*_up_and_down(line), place) if "low" in line else ("", [])
         last = next((y for y in reversed(line["y"]) if y is not None), None)
-        lines.append(Line(line["name"], path, dots, i % COLOURS, i % (2 * COLOURS) >= COLOURS, number_text(last)))
+        lines.append(Line(line["name"], path, span, dots, i % COLOURS, i % (2 * COLOURS) >= COLOURS, number_text(last)))
     across = [Tick(place(x, y0)[0], _tick(x)) for x in ticks(x0, x1, 6)]
     up = [Tick(place(x0, y)[1], _tick(y)) for y in ticks(y0, y1, 5)]
     words = "; ".join(f"{line.name}: last {line.last}" for line in lines[:COLOURS]) if ys else "no finite values"
@@ -95,6 +98,12 @@ def _range(values: Sequence[float], pad: float = 0.0) -> tuple[float, float]:
     if not math.isfinite(high - low):  # wider than floats reach: cut at the edges
         return max(low, -8e307), min(high, 8e307)
     return low - (high - low) * pad, high + (high - low) * pad
+
+
+def _up_and_down(line: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """From bin to bin, up in one and down in the next."""
+    both = [pair if i % 2 else pair[::-1] for i, pair in enumerate(zip(line["low"], line["high"], strict=True))]
+    return [x for x in line["x"] for _ in range(2)], [y for pair in both for y in pair]
 
 
 def _drawn(xs: Sequence[Any], ys: Sequence[Any], place: Any) -> tuple[str, list[tuple[float, float]]]:

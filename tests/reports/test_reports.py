@@ -18,6 +18,7 @@ from studio.accounts.models import Activity, AuditEntry
 from studio.reports import export, writing
 from studio.reports.blocks import parse
 from studio.reports.comments import comment
+from studio.reports.curves import charts_of
 from studio.reports.errors import ReportError, ReviewError
 from studio.reports.models import Comment, Report
 from studio.reports.sharing import share
@@ -343,6 +344,21 @@ def test_any_values_are_drawn(values: list[float | None]) -> None:
     numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", drawn.lines[0].path)]
     assert all(0 <= n <= drawn.width for n in numbers)
     assert 1 <= len(drawn.y_ticks) <= 12 and 1 <= len(drawn.x_ticks) <= 12
+
+
+def test_a_spike_in_a_long_line_is_drawn(people: People) -> None:
+    run = make_run(people.project, state=State.RUNNING)
+    make_attempt(run)
+    log_series(run, {"loss": [9.0 if i == 1234 else 1.0 + (i % 7) / 100 for i in range(3000)]})
+    run.refresh_from_db()
+    (chart,) = charts_of([run])
+    (line,) = chart["lines"]
+    assert max(line["high"]) == 9.0
+    assert max(line["y"]) < 2
+    (drawn,) = picture(chart).lines
+    heights = [float(y) for _, y in re.findall(r"[ML](\S+) (-?\d+(?:\.\d+)?)", drawn.span)]
+    assert min(heights) < 30, "it reaches to the top of the picture"
+    assert drawn.last == "1.03"
 
 
 def test_ticks_are_round_numbers() -> None:

@@ -84,7 +84,7 @@ def shared_live(request: HttpRequest, link: ShareLink, token: str) -> HttpRespon
 @require_safe
 @by_link
 def shared_series(request: HttpRequest, link: ShareLink, token: str) -> HttpResponseBase:
-    """The numbers of the charts, as JSON: `{"cursor", "charts": [{"title", "lines": [{"name", "x", "y"}]}]}`."""
+    """The numbers of the charts, as JSON: `{"cursor", "charts"}`, see `reports.curves.charts_of`."""
     view, cursor = shown(link)
     return JsonResponse({"cursor": cursor, "charts": view.get("charts", [])})
 
