@@ -6,7 +6,7 @@ globalThis.HTMLElement ??= class {};
 globalThis.location ??= { href: "http://127.0.0.1/" };
 const { inWords, same } = await import("../../static/js/runs/changes.js");
 const { lastLines } = await import("../../static/js/runs/log-tail.js");
-const { countdown, fillBreakdown, freshness, left, percent, share, tabTitle } = await import("../../static/js/runs/shown.js");
+const { compareWords, countdown, fillBreakdown, freshness, left, percent, share, tabTitle } = await import("../../static/js/runs/shown.js");
 
 test("two spellings of a number are the same value", () => {
   assert.ok(same("3e-4", "0.0003"));
@@ -66,4 +66,13 @@ test("a countdown does not go below nought", () => {
   assert.equal(countdown(10, 0), "10 s");
   assert.equal(countdown(10, 3200), "7 s");
   assert.equal(countdown(10, 99000), "a moment");
+});
+
+test("the button that compares says how many runs it would", () => {
+  assert.equal(compareWords(false, 0, 10000), "Compare the first 5");
+  assert.equal(compareWords(false, 0, 5), "Compare all 5");
+  assert.equal(compareWords(false, 0, 3), "Compare all 3");
+  assert.equal(compareWords(false, 0, 1), "Compare");
+  assert.equal(compareWords(false, 2, 3), "Compare 2");
+  assert.equal(compareWords(true, 2, 3), "Compare");
 });

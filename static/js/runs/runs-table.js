@@ -1,6 +1,7 @@
 // @ts-check
 // <runs-table>: rows are walked, chosen and compared by keys; the bar below says how many are chosen.
 import { isPlain } from "../core/keys.js";
+import { compareWords } from "./shown.js";
 
 export class RunsTable extends HTMLElement {
   connectedCallback() {
@@ -68,11 +69,12 @@ export class RunsTable extends HTMLElement {
     const count = boxes.filter((box) => box?.checked).length;
     const scope = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-scope]"));
     const words = document.querySelector("[data-chosen-count]");
-    const total = (document.querySelector("[data-count]")?.getAttribute("data-count") ?? "").replace(/\B(?=(\d{3})+$)/g, "\u202f");
+    const every = document.querySelector("[data-count]")?.getAttribute("data-count") ?? "";
+    const total = every.replace(/\B(?=(\d{3})+$)/g, "\u202f");
     if (words) words.textContent = scope?.checked ? `All ${total} chosen` : count ? `${count} of ${total} chosen` : "Tick runs, or:";
     const compare = document.querySelector("[data-compare]");
     const icon = compare?.querySelector("svg");
-    if (compare) compare.replaceChildren(...(icon ? [icon] : []), scope?.checked ? " Compare" : count ? ` Compare ${count}` : " Compare the first 5");
+    if (compare) compare.replaceChildren(...(icon ? [icon] : []), ` ${compareWords(Boolean(scope?.checked), count, Number(every))}`);
     const all = /** @type {HTMLInputElement | null} */ (this.querySelector("[data-tick-all]"));
     if (all) {
       all.checked = count > 0 && count === boxes.length;

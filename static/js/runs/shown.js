@@ -114,3 +114,17 @@ function text(element, words) {
   element.textContent = words;
   /** @type {HTMLElement} */ (element).hidden = !words;
 }
+
+const FIRST = 5; // are compared when none is chosen
+
+/**
+ * What the button that compares says.
+ * @param {boolean} all that match are meant
+ * @param {number} chosen
+ * @param {number} every how many match
+ */
+export function compareWords(all, chosen, every) {
+  if (all) return "Compare";
+  if (chosen) return `Compare ${chosen}`;
+  return every > FIRST ? `Compare the first ${FIRST}` : every > 1 ? `Compare all ${every}` : "Compare";
+}
