@@ -2,6 +2,8 @@
 // What every page loads: fresh times, and the custom elements of the apps.
 import "./core/keys.js"; // before the elements: a key that it takes is theirs no more
 import "./core/command-palette.js";
+import "./core/kept.js";
+import "./core/refused.js";
 import { refreshTimes } from "./core/times.js";
 import "./accounts/submit-once.js";
 import "./notifications/bell.js";

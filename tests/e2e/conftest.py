@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.e2e import hostile
 from tests.e2e.chromium import ARGUMENTS, NAMES, chromium
 from tests.e2e.journey import Visit
 from tests.e2e.watch import Watch
 from tests.ops.stack import Studio, manage
 
 LIMIT_MS = 60_000
+expect.set_options(timeout=LIMIT_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -90,7 +92,7 @@ def open_page(browser: Browser, artifacts: Path) -> Iterator[Callable[[Studio], 
 @pytest.fixture(scope="package")
 def signed_in(browser: Browser, studio: Studio) -> dict[str, object]:
     """Cookies of the administrator of the shared studio."""
-    answer = manage("login_link", STUDIO_DATA_DIR=str(studio.data_dir), STUDIO_PUBLIC_URL=studio.url)
+    answer = manage("login_link", STUDIO_DATA_DIR=str(studio.data_dir))
     context = browser.new_context()
     page: Page = context.new_page()
     page.goto(answer.stdout.strip().splitlines()[-1])
@@ -109,3 +111,15 @@ def visit(open_page: Callable[[Studio], Visit], studio: Studio, signed_in: dict[
     visit = open_page(studio)
     visit.page.context.add_cookies(signed_in["cookies"])  # type: ignore[arg-type]
     return visit
+
+
+@pytest.fixture(scope="package")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hostile.Attacked]:
+    data_dir = tmp_path_factory.mktemp("attacked") / "data"
+    studio = Studio(data_dir, "--port", "0", "--workers", "0").wait_ready()
+    made = hostile.Attacked(data_dir, studio, {})
+    try:
+        made.found = hostile.prepare(data_dir)
+        yield made
+    finally:
+        made.studio.stop()

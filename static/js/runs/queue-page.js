@@ -1,6 +1,7 @@
 // @ts-check
 // <queue-page data-channel="queue:0">: keeps the parts marked `data-refresh` fresh. A hint says that something changed;
 // what it is, the page asks for at its own address. Rows are moved by their buttons, which work without this, or dragged.
+import { keep } from "../core/kept.js";
 import { refreshTimes } from "../core/times.js";
 import { subscribe } from "../live.js";
 import { placeBefore } from "./order.js";
@@ -47,9 +48,9 @@ export class QueuePage extends HTMLElement {
       if (!newer || newer.innerHTML === part.innerHTML) continue;
       const active = /** @type {HTMLElement | null} */ (document.activeElement);
       if (part.contains(active) && active?.matches("input")) continue; // somebody is typing
-      const focus = part.contains(active) ? whereIs(active) : null;
+      const restore = keep(part);
       part.replaceChildren(...newer.childNodes);
-      if (focus) /** @type {HTMLElement | null} */ (part.querySelector(focus))?.focus();
+      restore(part);
     }
     refreshTimes();
   }
@@ -74,7 +75,7 @@ export class QueuePage extends HTMLElement {
     const text = response?.ok ? await response.text() : "";
     const refused = new DOMParser().parseFromString(text, "text/html").querySelector(".alert-danger, .alert-error");
     const said = this.querySelector("[data-queue-said]");
-    const words = !text ? "It could not be moved; reload the page." : (refused?.textContent?.trim() ?? "Moved.");
+    const words = !response ? "The studio does not answer, so nothing was moved. Try again." : !text ? "It could not be moved; reload the page." : (refused?.textContent?.trim() ?? "Moved.");
     if (said) {
       said.textContent = words;
       said.classList.toggle("visually-hidden", words === "Moved.");
@@ -125,16 +126,6 @@ export class QueuePage extends HTMLElement {
 /** @param {Event} event */
 function rowOf(event) {
   return /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("tr[data-run]"));
-}
-
-/**
- * What finds a control of a row again after the row has moved.
- * @param {HTMLElement | null} active
- */
-function whereIs(active) {
-  const row = /** @type {HTMLElement | null} */ (active?.closest("tr[data-run]"));
-  const value = active?.getAttribute("value");
-  return row && value ? `tr[data-run="${Number(row.dataset.run)}"] button[value="${CSS.escape(value)}"]` : null;
 }
 
 customElements.define("queue-page", QueuePage);
