@@ -5,7 +5,7 @@ import test from "node:test";
 const path = "../../static/js/tracking";
 const { served } = await import(`${path}/axes.js`);
 const { marksOf } = await import(`${path}/marks.js`);
-const { shapeOf } = await import(`${path}/plotly.js`);
+const { literal, shapeOf } = await import(`${path}/plotly.js`);
 const { lineOf } = await import(`${path}/points.js`);
 const { traces } = await import(`${path}/traces.js`);
 
@@ -84,4 +84,8 @@ test("the jumps of a learning rate are the same ones along every axis, each at i
     const jumps = points.flatMap((p, i) => (i && p.rate !== points[i - 1].rate ? [i] : []));
     assert.deepEqual(found[0].map(([i]) => i), jumps.length > 20 ? [] : jumps);
   }
+});
+
+test("what somebody wrote is shown letter by letter, not as the markup that charts know", () => {
+  assert.equal(literal('<a href="javascript:alert(1)">R&D</a>'), '&lt;a href="javascript:alert(1)"&gt;R&amp;D&lt;/a&gt;');
 });

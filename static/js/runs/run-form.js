@@ -36,6 +36,7 @@ export class RunForm extends HTMLElement {
       this.timer = setTimeout(() => this.save(false), SAVE_MS);
     });
     this.search();
+    if (this.dataset.parent && !("submitted" in this.dataset)) this.begin();
     this.restore();
     this.compare();
   }
@@ -131,6 +132,11 @@ export class RunForm extends HTMLElement {
       const first = [...this.fields.values()].find((field) => field.closest("[data-section]") && !field.closest("[hidden]"));
       first?.focus();
     });
+  }
+
+  /** A rerun begins with what to change: the search of fields has the focus, unless something else has it. */
+  begin() {
+    if (document.activeElement === document.body) /** @type {HTMLElement | null} */ (this.querySelector("[data-field-search]"))?.focus({ preventScroll: true });
   }
 
   // Drafts.

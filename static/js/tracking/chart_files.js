@@ -1,7 +1,7 @@
 // @ts-check
 // A chart as a file: what is drawn as PNG or SVG, its points as CSV.
 import { TITLES } from "./axes.js";
-import { plotly } from "./plotly.js";
+import { literal, plotly } from "./plotly.js";
 
 /** @typedef {import("./traces.js").Entry} Entry */
 
@@ -62,10 +62,11 @@ export async function picture(format, title, data, layout) {
   const Plotly = await plotly();
   const ground = getComputedStyle(document.documentElement).getPropertyValue("--s-surface").trim();
   const look = {
-    ...layout, title: { text: title, font: { size: 14 } }, showlegend: true, legend: { orientation: "h", y: -0.2 },
+    ...layout, title: { text: literal(title), font: { size: 14 } }, showlegend: true, legend: { orientation: "h", y: -0.2 },
     margin: { l: 60, r: 20, t: 45, b: 60 }, paper_bgcolor: ground, plot_bgcolor: ground,
   };
-  const address = await Plotly.toImage({ data, layout: look }, { format, width: 1000, height: 560, scale: format === "png" ? 2 : 1 });
+  const named = data.map((trace) => ({ ...trace, name: literal(/** @type {any} */ (trace).name ?? "") }));
+  const address = await Plotly.toImage({ data: named, layout: look }, { format, width: 1000, height: 560, scale: format === "png" ? 2 : 1 });
   return dataBlob(address);
 }
 

@@ -114,6 +114,7 @@ export function framePart(title) {
   frame.setAttribute("aria-label", `${title}: arrow keys move the crosshair, Enter pins it, Escape releases it`);
   const plot = element("div", "chart-plot");
   plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", title); // until there are lines to tell of
   const canvas = /** @type {HTMLCanvasElement} */ (element("canvas", "chart-crowd"));
   canvas.hidden = true;
   canvas.setAttribute("aria-hidden", "true"); // the plot says what its lines are

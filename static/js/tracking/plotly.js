@@ -12,6 +12,12 @@ export const CONFIG = {
   doubleClick: "autosize",
 };
 
+/**
+ * A text of somebody's as Plotly shows it letter by letter: it would make links and styles of what looks like them.
+ * @param {string} text
+ */
+export const literal = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
 /** @type {Promise<any> | undefined} */
 let loading;
 

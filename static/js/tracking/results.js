@@ -2,7 +2,7 @@
 // <result-chart data-kind data-source>: draws what the page's JSON holds of a run's results.
 // <pixel-image data-pixels data-width data-height data-channels>: a small picture from its bytes.
 import { PALETTES, theme } from "./colours.js";
-import { CONFIG, layout, plotly } from "./plotly.js";
+import { CONFIG, layout, literal, plotly } from "./plotly.js";
 
 /** @typedef {{classes: string[], confusion: number[][]}} Confusion */
 /** @typedef {{points: {true: number[], predicted: number[]}, residuals: {edges: number[], counts: number[]}}} Numbers */
@@ -38,9 +38,10 @@ export function rgba(data, channels) {
 export function confusion({ classes, confusion: counts }) {
   const style = getComputedStyle(document.documentElement);
   const many = classes.length > 20;
+  const names = classes.map(literal);
   const text = counts.map((row) => row.map((n) => (n ? String(n) : "")));
   const trace = {
-    type: "heatmap", z: rowShares(counts), x: classes, y: classes, customdata: counts, zmin: 0, zmax: 1, showscale: false, xgap: 1, ygap: 1,
+    type: "heatmap", z: rowShares(counts), x: names, y: names, customdata: counts, zmin: 0, zmax: 1, showscale: false, xgap: 1, ygap: 1,
     // Plotly writes in white or dark grey on each cell: both can be read on this blue in either theme.
     colorscale: [[0, style.getPropertyValue("--s-surface").trim()], [1, style.getPropertyValue("--tblr-primary").trim()]],
     hovertemplate: "true %{y}<br>predicted %{x}<br>%{customdata} (%{z:.1%} of the class)<extra></extra>",

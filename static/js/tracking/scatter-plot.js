@@ -69,7 +69,7 @@ export class ScatterPlot extends HTMLElement {
     const px = (/** @type {number} */ t) => LEFT + PAD + t * (width - LEFT - 2 * PAD);
     const py = (/** @type {number} */ t) => HEIGHT - 44 - PAD / 2 - t * (HEIGHT - 44 - PAD * 1.5);
     const title = (/** @type {string | undefined} */ key) => this.points?.axes.find((axis) => axis.key === key)?.title ?? "";
-    const picture = svg("svg", { width, height: HEIGHT, role: "img", "aria-label": `${title(this.y)} against ${title(this.x)} of ${runs.length} runs` });
+    const picture = svg("svg", { width, height: HEIGHT, role: "group", "aria-label": `${title(this.y)} against ${title(this.x)} of ${runs.length} runs` });
     picture.append(svg("line", { x1: LEFT, x2: width, y1: HEIGHT - 44, y2: HEIGHT - 44, class: "par-axis" }), svg("line", { x1: LEFT, x2: LEFT, y1: 0, y2: HEIGHT - 44, class: "par-axis" }));
     for (const tick of across.ticks.slice(0, 12)) picture.append(svg("text", { x: px(tick.at), y: HEIGHT - 28, class: "par-tick", "text-anchor": "middle" }, tick.text));
     for (const tick of upwards.ticks.slice(0, 12)) picture.append(svg("text", { x: LEFT - 6, y: py(tick.at) + 4, class: "par-tick", "text-anchor": "end" }, tick.text));
