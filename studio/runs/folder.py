@@ -46,6 +46,8 @@ def data_files(run: Run) -> list[DataFile]:
         path, mark, why = Path(place), spec.data.marks.get(argument), ""
         if mark is not None:
             why = "It was registered by its path on the server, so it stays there."
+        elif version is not None and "stored" in version.info:
+            why = "It lies in a store by reference, so it stays there."
         elif not path.is_file() or not path.resolve().is_relative_to(Path(settings.BLOBS_DIR).resolve()):
             why = "It is gone from the studio's disk."
         size = mark["size_bytes"] if mark else path.stat().st_size if not why else version.size_bytes if version else 0

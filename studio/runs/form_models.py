@@ -1,4 +1,4 @@
-"""What belongs to the form of a run: questions before it, presets of a team, and what its administrators fix."""
+"""What belongs to the form of a run: questions to workers (also about checkpoints), presets of a team, and what its administrators fix."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ class PreflightQuerySet(models.QuerySet["Preflight"]):
 
 
 class Preflight(models.Model):
-    """A question to a worker before a run: does one batch work, which learning rate suits. No run; forgotten soon."""
+    """A question to a worker: before a run, does one batch work, which learning rate suits; about a checkpoint, what does it
+    predict, its files to hand out. No run; forgotten soon."""
 
     class Kind(models.TextChoices):
         CHECK = "check"
         RATES = "rates"
+        TRY = "try"
+        EXPORT = "export"
 
     class Stage(models.TextChoices):
         WAITING = "waiting"
@@ -32,7 +35,11 @@ class Preflight(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="preflights")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     kind = models.CharField(max_length=8, choices=Kind)
-    spec = models.JSONField()
+    spec = models.JSONField(default=dict, blank=True)
+    checkpoint = models.ForeignKey("runs.Checkpoint", models.CASCADE, null=True, blank=True, related_name="questions")
+    given = models.JSONField(
+        default=dict, blank=True, help_text='to a checkpoint: {"what": a row, text, …}; or nothing'
+    )
     known = models.JSONField(default=dict, blank=True, help_text="of the form: rows, batch_default, rate (its field)")
     pool = models.CharField(max_length=40, default="default")
     stage = models.CharField(max_length=8, choices=Stage, default=Stage.WAITING)
@@ -55,6 +62,39 @@ class Preflight(models.Model):
     @property
     def is_over(self) -> bool:
         return self.stage in (self.Stage.DONE, self.Stage.FAILED)
+
+
+class CheckpointFileQuerySet(models.QuerySet["CheckpointFile"]):
+    def visible_to(self, user: User) -> CheckpointFileQuerySet:
+        return self.filter(project__team__memberships__user=user)
+
+
+class CheckpointFile(models.Model):
+    """A file that was made of a checkpoint for others; it lies in the checkpoint's folder and goes with it."""
+
+    class Kind(models.TextChoices):
+        PACK = "pack", "Share pack"
+        SAFETENSORS = "safetensors", "Weights as safetensors"
+        ONNX = "onnx", "ONNX"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="checkpoint_files")
+    checkpoint = models.ForeignKey("runs.Checkpoint", models.CASCADE, related_name="made_files")
+    kind = models.CharField(max_length=12, choices=Kind)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    words = models.TextField(
+        blank=True, default="", help_text="of a pack: why it has no ONNX; of ONNX: how exact it is"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = CheckpointFileQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["checkpoint", "kind"], name="checkpoint_file_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.checkpoint_id}"
 
 
 class Preset(models.Model):

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from studio.accounts.models import Project, User
 from studio.registry.models import DatasetVersion, ModelVersion
+from studio.runs.form_models import CheckpointFile as CheckpointFile
 from studio.runs.form_models import FieldRule as FieldRule
 from studio.runs.form_models import Preflight as Preflight
 from studio.runs.form_models import Preset as Preset
@@ -393,7 +394,9 @@ class Checkpoint(models.Model):
     name = models.CharField(max_length=80, help_text="folder below RUNS_DIR/<run>/checkpoints")
     manifest_sha256 = models.CharField(max_length=64)
     size_bytes = models.BigIntegerField(help_text="of the files that the manifest names")
-    manifest_bytes = models.BigIntegerField(default=0)
+    manifest_bytes = models.BigIntegerField(
+        default=0, help_text="of the manifest, and of what was made of the checkpoint for others"
+    )
     metrics = models.JSONField(default=dict, blank=True)
     score = models.FloatField(null=True, blank=True)
     is_best = models.BooleanField(default=False)

@@ -1,4 +1,4 @@
-"""Questions to a worker before a run: asked, taken by one worker, answered, forgotten. No run is made of them."""
+"""Questions to a worker, before a run or about a checkpoint: asked, taken by one worker, answered, forgotten."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from django.utils import timezone
 from studio.accounts.models import Project, User
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs import queue
+from studio.runs.checkpoints import sha256_of
 from studio.runs.crosscheck import Facts
 from studio.runs.errors import RunError
-from studio.runs.models import Preflight, Run, Worker
+from studio.runs.models import Checkpoint, Preflight, Run, Worker
 from studio.runs.options import rate_option
 from studio.runs.register import online
 from trainer_core.spec import RunSpec
@@ -39,22 +40,30 @@ def ask(
     pool: str = "default",
 ) -> Preflight:
     """Queue a question; RunError when the user has MOST_OPEN of them open."""
-    is_open = Preflight.objects.filter(created_by=user, stage__in=(Stage.WAITING, Stage.WORKING))
+    known = {
+        **asdict(Facts.of(dataset_version)),
+        "dataset_version": dataset_version.pk,
+        "rate": rate_option(model_version.option_specs),
+    }
+    return _queued(project=project, created_by=user, kind=kind, spec=spec.to_dict(), pool=pool, known=known)
+
+
+def ask_about(*, checkpoint: Checkpoint, user: User, kind: str, given: dict[str, Any] | None = None) -> Preflight:
+    """Queue a question about a checkpoint: `try`, with what it shall predict for, or `export`. RunError as for `ask`."""
+    if not sha256_of(checkpoint):
+        raise RunError("The files of this checkpoint are gone. Choose another one.")
+    run = checkpoint.run
+    return _queued(
+        project=run.project, created_by=user, kind=kind, checkpoint=checkpoint, given=given or {}, pool=run.pool
+    )
+
+
+def _queued(**fields: Any) -> Preflight:
+    is_open = Preflight.objects.filter(created_by=fields["created_by"], stage__in=(Stage.WAITING, Stage.WORKING))
     if is_open.count() >= MOST_OPEN:
         raise RunError(f"{MOST_OPEN} checks of yours wait already. Let one of them end first.")
     with transaction.atomic():
-        made = Preflight.objects.create(
-            project=project,
-            created_by=user,
-            kind=kind,
-            spec=spec.to_dict(),
-            pool=pool,
-            known={
-                **asdict(Facts.of(dataset_version)),
-                "dataset_version": dataset_version.pk,
-                "rate": rate_option(model_version.option_specs),
-            },
-        )
+        made = Preflight.objects.create(**fields)
         queue.enqueue_preflight(made)
     return made
 
@@ -75,6 +84,8 @@ def settle(preflight: Preflight, result: dict[str, Any] | None, reason: str = ""
     """Store the answer, or why there is none; False when it was given up meanwhile."""
     error = reason or ("" if result is None else str(result.get("error") or ""))
     fields = {"stage": Stage.FAILED if error else Stage.DONE, "reason": error[:2000], "result": result or {}}
+    if not isinstance(preflight.given.get("what"), str) and "base64" in (preflight.given.get("what") or {}):
+        fields["given"] = {}  # an image that somebody sent is not kept
     mine = Preflight.objects.filter(pk=preflight.pk, stage=Stage.WORKING)
     return bool(mine.update(**fields, ended_at=Now()))
 

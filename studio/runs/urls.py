@@ -14,6 +14,7 @@ from studio.runs.views import (
     runs,
     table,
     text,
+    using,
     workers,
 )
 
@@ -48,6 +49,10 @@ urlpatterns = [
     path("runs/<int:pk>/seeds/", orders.run_seeds, name="run-seeds"),
     path("checkpoints/<int:pk>/download/", runs.checkpoint_download, name="checkpoint-download"),
     path("checkpoints/<int:pk>/pin/", runs.checkpoint_pin, name="checkpoint-pin"),
+    path("checkpoints/<int:pk>/use/", using.checkpoint_use, name="checkpoint-use"),
+    path("checkpoints/<int:pk>/ask/", using.checkpoint_ask, name="checkpoint-ask"),
+    path("checkpoints/<int:pk>/export/", using.checkpoint_export, name="checkpoint-export"),
+    path("checkpoint-files/<int:pk>/", using.checkpoint_file, name="checkpoint-file"),
     path("checkpoints/<int:pk>/promote/", registered.checkpoint_promote, name="checkpoint-promote"),
     path("projects/<int:project_pk>/checkpoints/", registered.registered_list, name="registered-list"),
     path("registered-models/<int:pk>/", registered.registered_model, name="registered-model"),

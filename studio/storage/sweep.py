@@ -23,6 +23,7 @@ NO_BLOBS = {
     "registry.datasetversion.sha256": "the file with its arguments; the file alone is in blobs",
     "registry.upload.sha256": "what the sender said; the bytes are not a blob yet",
     "runs.checkpoint.manifest_sha256": "the manifest in the checkpoint's own folder",
+    "runs.checkpointfile.sha256": "a file in the checkpoint's own folder",
     "runs.run.spec_hash": "a specification",
     "accounts.apitoken.digest": "a token",
     "accounts.invite.digest": "a token",

@@ -1,4 +1,4 @@
-"""Answers a question before a run with a trainer of its own, bounded in time; nothing of it stays on the disk."""
+"""Answers a question with a trainer of its own, bounded in time; nothing of it stays on the disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.conf import settings
 from studio.core.stores import StoreError
 from studio.registry.models import DatasetVersion
 from studio.registry.stored import StoredChanged
-from studio.runs import preflight
+from studio.runs import checkpoints, packs, preflight
 from studio.runs.models import Preflight
 from studio.worker.data import bring_data
 from studio.worker.outcome import classify
@@ -36,6 +36,8 @@ def answer(asked: Preflight, standby: Standby, *, stops_asked: Callable[[], int]
         if found is None:
             preflight.give_back(asked)
             return
+        if asked.kind == Preflight.Kind.EXPORT and asked.checkpoint is not None and not found.get("error"):
+            packs.keep(asked.checkpoint, folder / packs.OUT, found)
         preflight.settle(asked, found)
     except (StoreError, StoredChanged) as error:
         preflight.settle(asked, None, str(error))
@@ -46,6 +48,17 @@ def answer(asked: Preflight, standby: Standby, *, stops_asked: Callable[[], int]
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _order(asked: Preflight) -> dict[str, Any]:
+    """What the trainer is asked; of a checkpoint, where it lies and what it must be."""
+    order: dict[str, Any] = {"kind": asked.kind}
+    if (checkpoint := asked.checkpoint) is not None:
+        file, digest = checkpoints.path_of(checkpoint), checkpoints.sha256_of(checkpoint)
+        if not digest:
+            raise ValueError("the files of the checkpoint are gone")
+        order |= {"checkpoint": str(file), "sha256": digest, "given": asked.given}
+    return order
+
+
 def _ask_trainer(
     asked: Preflight, folder: Path, standby: Standby, stops_asked: Callable[[], int]
 ) -> dict[str, Any] | None:
@@ -54,7 +67,7 @@ def _ask_trainer(
     version = DatasetVersion.objects.filter(pk=asked.known.get("dataset_version")).first()
     spec, _ = bring_data(asked.spec, version, lambda: None)
     write_run_dir(folder, json.dumps(spec), {"run": 0, "fence": 1, "checkpoints": "checkpoints", "env": environment})
-    (folder / "preflight.json").write_text(json.dumps({"kind": asked.kind}), encoding="utf-8")
+    (folder / "preflight.json").write_text(json.dumps(_order(asked)), encoding="utf-8")
     trainer = standby.take()
     try:
         trainer.give(folder, environment)

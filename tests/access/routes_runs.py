@@ -6,9 +6,9 @@ import secrets
 from typing import Any
 
 from studio.registry.models import DatasetVersion, ModelVersion
-from studio.runs import promote
+from studio.runs import packs, promote
 from studio.runs.checkpoints import path_of
-from studio.runs.models import FieldRule, Preflight, Preset, State, TableView
+from studio.runs.models import CheckpointFile, FieldRule, Preflight, Preset, State, TableView
 from studio.runs.registered_models import RegisteredVersion
 from tests.access.matrix import Maker, administers, administers_studio, edits, in_project, reads, signed_in
 from tests.access.people import People
@@ -84,6 +84,15 @@ def a_written_checkpoint(people: People) -> dict[str, Any]:
     return {"pk": write_checkpoint(make_run(people.project, state=State.SUCCEEDED)).pk}
 
 
+def a_made_file(people: People) -> dict[str, Any]:
+    checkpoint = write_checkpoint(make_run(people.project, state=State.SUCCEEDED))
+    made = CheckpointFile.objects.create(
+        project=people.project, checkpoint=checkpoint, kind="pack", sha256="a" * 64, size_bytes=6
+    )
+    packs.place_of(made).write_bytes(b"a pack")
+    return {"pk": made.pk}
+
+
 def _promoted(people: People, name: str = "digits") -> RegisteredVersion:
     checkpoint = write_checkpoint(make_run(people.project, state=State.SUCCEEDED))
     return promote.promote(checkpoint=checkpoint, user=people.owner, name=name, alias="candidate")
@@ -143,6 +152,10 @@ ROUTES = [
     edits("run-rerun", a_run(State.SUCCEEDED)),
     edits("run-seeds", a_run(State.SUCCEEDED)),
     reads("checkpoint-download", a_checkpoint),
+    reads("checkpoint-use", a_written_checkpoint),
+    edits("checkpoint-ask", a_written_checkpoint),
+    edits("checkpoint-export", a_written_checkpoint),
+    reads("checkpoint-file", a_made_file),
     edits("checkpoint-pin", a_checkpoint),
     edits("checkpoint-promote", a_written_checkpoint, method="GET", ok=200),
     edits("checkpoint-promote", a_written_checkpoint, data=lambda people, kwargs: {"name": "digits"}),

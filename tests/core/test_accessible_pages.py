@@ -22,7 +22,7 @@ PAGES = [
 ]
 #: Files and data.
 NO_PAGES = {
-    "health", "upload", "checkpoint-download", "run-folder-zip", "run-system-charts", "run-series", "run-log-text", "run-metrics", "project-metrics", "run-media-items",
+    "health", "upload", "checkpoint-download", "checkpoint-file", "run-folder-zip", "run-system-charts", "run-series", "run-log-text", "run-metrics", "project-metrics", "run-media-items",
     "run-media-file", "series", "chart-layout",
     "run-complete", "runs-export", "project-sparks",
     "notification-count", "shared-live", "shared-series", "shared-file", "search-items",

@@ -1,6 +1,7 @@
-"""What a worker answers before a run: does one batch work and what would the run cost; which learning rate suits it.
+"""What a worker answers before a run (does one batch work and what would the run cost; which learning rate suits it), and
+afterwards about a checkpoint (see `standalone.answers`).
 
-The folder of an attempt with a `preflight.json` (`{"kind": "check" | "rates", …}`) gets an `answer.json` and nothing
+The folder of an attempt with a `preflight.json` (`{"kind": "check" | "rates" | "try" | "export", …}`) gets an `answer.json` and nothing
 else counts: it is deleted afterwards. The very run is begun and cut short, so that what is measured is what will be.
 """
 
@@ -32,8 +33,7 @@ def answer(folder: Path) -> int:
     order = json.loads((folder / "preflight.json").read_text(encoding="utf-8"))
     user_files: list[str] = []
     try:
-        spec = RunSpec.read(folder / "spec.json")
-        found = find_rates(folder, spec, order) if order["kind"] == "rates" else check(folder, spec, began)
+        found = _about_checkpoint(folder, order) if "checkpoint" in order else _about_run(folder, order, began)
     except BaseException as error:
         user_files = [str(p) for p in folder.glob("user_*.py")]
         outcome, reason = explain(error, user_files)
@@ -42,6 +42,18 @@ def answer(folder: Path) -> int:
     temporary.write_text(json.dumps(finite(found), allow_nan=False), encoding="utf-8")
     os.replace(temporary, folder / ANSWER)
     return 0
+
+
+def _about_run(folder: Path, order: dict[str, Any], began: float) -> dict[str, Any]:
+    spec = RunSpec.read(folder / "spec.json")
+    return find_rates(folder, spec, order) if order["kind"] == "rates" else check(folder, spec, began)
+
+
+def _about_checkpoint(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """With a `checkpoint` (its file) in the order: `try` or `export`."""
+    from trainer_core.standalone import answers
+
+    return answers.export(folder, order) if order["kind"] == "export" else answers.try_it(order)
 
 
 def check(folder: Path, spec: RunSpec, began: float) -> dict[str, Any]:

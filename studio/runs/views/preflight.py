@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from studio.accounts.access import get_for
@@ -52,9 +53,22 @@ def preflight_ask(request: HttpRequest, project_pk: int) -> HttpResponse:
 def preflight(request: HttpRequest, pk: int) -> HttpResponse:
     """The answer, or where the question stands."""
     asked = get_for(request.user, Preflight.objects.select_related("project__team", "worker"), pk)
+    if asked.checkpoint_id is not None:
+        return _about_checkpoint(request, asked)
     template = "runs/_preflight.html" if _is_part(request) else "runs/preflight.html"
     context = {**_context(asked), "project": asked.project, "standalone": not _is_part(request)}
     return render(request, template, context)
+
+
+def _about_checkpoint(request: HttpRequest, asked: Preflight) -> HttpResponse:
+    """The part of the page of its checkpoint; that page begins anew once it has a form or files to show."""
+    if not _is_part(request):
+        return redirect(f"{reverse('checkpoint-use', args=[asked.checkpoint_id])}?asked={asked.pk}")
+    waiting = "" if asked.is_over else questions.waiting_words(asked.pool)
+    response = render(request, "runs/_prediction.html", {"asked": asked, "waiting": waiting})
+    if asked.is_over and "prediction" not in asked.result and (asked.kind == Preflight.Kind.EXPORT or not asked.reason):
+        response.headers["HX-Refresh"] = "true"
+    return response
 
 
 def _context(asked: Preflight) -> dict[str, Any]:
