@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 ENVIRONMENT = "worker.env"
+OWN = ("", "127.0.0.1", "localhost", "::1")
 
 
 def environment_file() -> Path:
@@ -27,6 +28,8 @@ def write_environment(public_url: str) -> None:
         "STUDIO_REDIS_URL": settings.EXTERNAL_REDIS_URL,
         "STUDIO_SECRET_KEY": "" if kept else settings.SECRET_KEY,
         "STUDIO_PUBLIC_URL": public_url,
+        "STUDIO_DATA_STORES": settings.DATA_STORES,
+        "STUDIO_HUNG_AFTER_S": str(settings.HUNG_AFTER_S),
     }
     path = environment_file()
     path.touch(mode=0o600)
@@ -45,11 +48,14 @@ def commands() -> dict[str, str]:
 def reach() -> list[str]:
     """What keeps workers on other machines away, in words; nothing when they can work."""
     missing = []
-    if "sqlite" in str(settings.DATABASES["default"]["ENGINE"]):
+    database = settings.DATABASES["default"]
+    if "sqlite" in str(database["ENGINE"]):
         missing.append("a PostgreSQL database (STUDIO_DATABASE_URL), since SQLite is a file of this machine")
+    elif str(database["HOST"]) in OWN or str(database["HOST"]).startswith("/"):
+        missing.append("an address of the database that other machines reach, not this machine's own")
     url = urlsplit(settings.EXTERNAL_REDIS_URL)
     if url.scheme not in ("redis", "rediss"):
         missing.append("a queue server with an address (STUDIO_REDIS_URL), since the built-in one has none")
-    elif url.hostname in ("127.0.0.1", "localhost", "::1"):
+    elif url.hostname in OWN:
         missing.append("an address of the queue server that other machines reach, not this machine's own")
     return missing

@@ -1,4 +1,4 @@
-"""The queue: `python -m tests.benchmarks.queue [starts] [crowd]` (three minutes; alone).
+"""The queue: `python -m tests.benchmarks.queue [starts] [crowd]` (four minutes; alone).
 
 `starts`: a studio with two workers executes runs of different lengths that sleep in each step; once two have finished, the
 starts that it tells for the others are compared with the real ones. `crowd`: 500 runs of three users with priorities over
@@ -21,7 +21,7 @@ from typing import Any
 
 STARTS_BAR, STARTS_ROOM_S, PAGE_BAR_S = 0.30, 2.0, 0.3
 LIMIT_S = 240.0
-EPOCHS = (6, 20, 12, 30, 8, 16, 24, 6, 12, 20)
+EPOCHS = (10, 30, 18, 40, 14, 24, 12, 20)
 SLEEPER = """
 import time
 
@@ -30,7 +30,7 @@ from lightning.pytorch import LightningModule
 
 
 class Sleeper(LightningModule):
-    def __init__(self, num_features: int, pause_s: float = 0.2):
+    def __init__(self, num_features: int, pause_s: float = 0.4):
         super().__init__()
         self.save_hyperparameters()
         self.net = torch.nn.Linear(num_features, 3)
@@ -58,7 +58,7 @@ def starts(folder: Path) -> int:
         project = client.projects.list()[0]
         model = client.models.create("Sleeper", SLEEPER, project=project).wait()
         given = {"project": project, "model": model, "dataset": "Wine"}
-        first = [client.runs.create(**given, trainer={"max_epochs": n, "accelerator": "cpu"}) for n in (10, 18)]
+        first = [client.runs.create(**given, trainer={"max_epochs": n, "accelerator": "cpu"}) for n in (15, 27)]
         for run in first:
             assert run.wait(300).state == "succeeded", run.reason
         queued = [client.runs.create(**given, trainer={"max_epochs": n, "accelerator": "cpu"}) for n in EPOCHS]

@@ -159,7 +159,10 @@ def test_a_machine_is_reached_by_postgresql_and_a_queue_server_with_an_address(
     monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
+    monkeypatch.setitem(settings.DATABASES["default"], "HOST", "localhost")
     settings.EXTERNAL_REDIS_URL = "redis://queue.lan:6379/0"
+    assert "address of the database" in add_worker.reach()[0]
+    monkeypatch.setitem(settings.DATABASES["default"], "HOST", "database.lan")
     assert add_worker.reach() == []
     settings.EXTERNAL_REDIS_URL = "redis://127.0.0.1:6379/0"
     assert "that other machines reach" in add_worker.reach()[0]
