@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 import redis
@@ -21,6 +22,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from studio.core.stores import StoreError, stores
 from studio.ops import data_dir, redis_server
 from studio.runs.models import HELD, Run, State
 from studio.runs.register import online
@@ -44,6 +46,7 @@ def examine() -> Iterator[Finding]:
     """All findings, in the order in which a person would put them right."""
     yield from python_and_packages()
     yield from data_directory()
+    yield from data_stores()
     reachable = True
     for finding in database():
         reachable = reachable and finding.level != "bad"
@@ -117,6 +120,24 @@ def data_directory() -> Iterator[Finding]:
         yield Finding("bad", "data", f"{path}: {free / 2**30:.1f} GB free; checkpoints need at least 2 GB")
     else:
         yield Finding("good", "data", f"{path}, private, {free / 2**30:.0f} GB free")
+
+
+def data_stores() -> Iterator[Finding]:
+    """Nothing where none is open. It asks no store: workers do when they need one."""
+    if not settings.DATA_STORES:
+        return
+    path = Path(settings.DATA_STORES)
+    try:
+        opened = ", ".join(store.address for store in stores())
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except (StoreError, OSError) as error:
+        yield Finding("bad", "stores", str(error))
+        return
+    if mode & 0o077:
+        words = f"{path} has passwords and can be read by others ({mode:o}). Put it right with: chmod 600 {path}"
+        yield Finding("bad", "stores", words)
+    else:
+        yield Finding("good", "stores", f"data may be registered below {opened or 'nothing yet'}")
 
 
 def database() -> Iterator[Finding]:

@@ -40,6 +40,19 @@ def test_a_data_directory_open_to_others_is_bad(tmp_path: Path, settings: Any) -
     assert [f.level for f in doctor.data_directory()] == ["good"]
 
 
+def test_a_file_of_stores_is_looked_at(tmp_path: Path, settings: Any) -> None:
+    assert list(doctor.data_stores()) == []
+    path = tmp_path / "stores.toml"
+    settings.DATA_STORES = str(path)
+    assert [f.level for f in doctor.data_stores()] == ["bad"]
+    path.write_text('[lab]\naddress = "s3://training/public/"\n')
+    path.chmod(0o644)
+    assert [f.level for f in doctor.data_stores()] == ["bad"]
+    path.chmod(0o600)
+    (finding,) = doctor.data_stores()
+    assert (finding.level, "s3://training/public/" in finding.text) == ("good", True)
+
+
 def test_a_queue_server_is_bad_when_it_should_run(settings: Any) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     assert [f.level for f in doctor.queue_server(running=True)] == ["bad"]
