@@ -55,17 +55,15 @@ class RetentionRule(models.Model):
 
     @property
     def words(self) -> str:
-        """As a sentence without a subject: `Logs go 30 days after the end of a run`."""
-        parts = []
-        if self.after_days is not None:
-            when = "in it" if self.kind == self.Kind.TRASH else "after the end of a run"
-            parts.append(f"{self.after_days} day{'' if self.after_days == 1 else 's'} {when}")
+        """As a sentence: `Logs go 30 days after the end of a run`."""
+        days = None if self.after_days is None else f"{self.after_days} day{'' if self.after_days == 1 else 's'}"
+        if self.kind == self.Kind.TRASH:
+            return f"The trash keeps things for {days or 'ever'}"
+        parts = [] if days is None else [f"{days} after the end of a run"]
         if self.above_mb is not None:
             parts.append(f"beyond {self.above_mb} MB of a run, the oldest first")
-        verb = "goes" if self.kind == self.Kind.TRASH else "go"
         name = self.get_kind_display()
-        stays = "stays" if self.kind == self.Kind.TRASH else "stay"
-        return f"{name} {verb} {' and '.join(parts)}" if parts else f"{name} {stays} for ever"
+        return f"{name} go {' and '.join(parts)}" if parts else f"{name} stay for ever"
 
 
 class Removal(models.Model):
@@ -102,3 +100,11 @@ class Removal(models.Model):
     @property
     def size_bytes(self) -> int:
         return self.files_bytes + self.database_bytes
+
+    @property
+    def words(self) -> str:
+        """What it was, counted where the count means something to people."""
+        name = str(self.get_kind_display())
+        if self.kind == self.Kind.CHECKPOINTS:
+            return f"{self.count} checkpoint{'' if self.count == 1 else 's'}"
+        return f"{self.count} {name}" if self.kind == self.Kind.MEDIA else name

@@ -85,6 +85,7 @@ def clean_up(*, project: Project, marks: dict[str, str], user: User) -> Done:
 def _checkpoints(project: Project, sizes: Sizes, keep: dict[int, str]) -> Offer:
     begun = Run.objects.filter(start_checkpoint=OuterRef("pk"))
     rows = Checkpoint.objects.filter(run__project=project, run__state__in=SETTLED, deleted_at=None)
+    rows = rows.filter(run__deleted_at=None)  # those of the trash go with it
     rows = rows.annotate(begun=Exists(begun)).order_by("run_id", "-step", "-fence")
     going: list[Checkpoint] = []
     for _, of_run in groupby(rows.iterator(), key=lambda row: row.run_id):

@@ -92,6 +92,9 @@ def read_log(run_pk: int, fence: int | None = None, offset: int | None = None, l
         raw = zlib.decompress(chunk.data)
         parts.append(raw[at - chunk.offset : start + limit - chunk.offset])
         at = min(chunk.offset + chunk.size, start + limit)
+    if at < (end := min(start + limit, size)):
+        parts.append(f"\n… {end - at} bytes are not kept …\n".encode())
+        at = end
     return LogText(b"".join(parts).decode("utf-8", "replace"), start, at, size, fence)
 
 
@@ -107,8 +110,11 @@ def read_around(run_pk: int, fence: int, offset: int) -> Around:
 def whole_log(run_pk: int, fence: int) -> Iterator[bytes]:
     """All that is kept, piece by piece, for a download."""
     at = 0
+    size = Attempt.objects.filter(run_id=run_pk, fence=fence).values_list("log_bytes", flat=True).first() or 0
     for chunk in LogChunk.objects.filter(run_id=run_pk, fence=fence).order_by("offset").iterator(chunk_size=8):
         if chunk.offset > at:
             yield f"\n… {chunk.offset - at} bytes are not kept …\n".encode()
         yield zlib.decompress(chunk.data)
         at = chunk.offset + chunk.size
+    if at < size:
+        yield f"\n… {size - at} bytes are not kept …\n".encode()

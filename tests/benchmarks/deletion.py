@@ -40,7 +40,12 @@ def main() -> int:
 
 def _in_child(given: argparse.Namespace, more: dict[str, str]) -> int:
     with tempfile.TemporaryDirectory(prefix="studio-storm-") as folder:
-        told = {"STUDIO_DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "tests.settings", **more}
+        told = {
+            "STUDIO_DATA_DIR": folder,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "STUDIO_LOG_LEVEL": "ERROR",
+            **more,
+        }
         command = [sys.executable, "-m", __spec__.name, "--here", "--seconds", str(given.seconds)]
         command += ["--clients", str(given.clients)]
         return subprocess.run(command, env=os.environ | told, cwd=ROOT, check=False).returncode

@@ -10,6 +10,7 @@ import hashlib
 import random
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from studio.accounts.models import Project, User
+from studio.runs import promote
 from studio.runs.checkpoints import path_of
 from studio.runs.models import Checkpoint, Run, State
 from studio.runs.registered_models import Alias, RegisteredModel, RegisteredVersion
@@ -48,21 +50,28 @@ class Storm:
     user: User
     seed: int = 0
     orders: Counter[str] = field(default_factory=Counter)
+    count: int = 0
     looks: int = 0
     wrong: list[str] = field(default_factory=list)
     made_bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
 
-    def blow(self, *, clients: int, seconds: float) -> None:
-        """Returns when all have ended; what one of them raised is in `wrong`."""
+    def blow(self, *, clients: int, seconds: float, orders: int = 0) -> None:
+        """For so long, and at least so many orders; what somebody raised is in `wrong`."""
         for _ in range(FEWEST_RUNS):
             self._make_run(random.Random(self.seed))
+        for name in NAMES:  # so that from the start every alias has something to lose
+            for alias, checkpoint in zip(ALIASES, Checkpoint.objects.order_by("?"), strict=False):
+                promote.promote(checkpoint=checkpoint, user=self.user, name=name, alias=alias)
         works = [lambda n=n: self._client(n) for n in range(clients)] + [self._watch]
         threads = [threading.Thread(target=self._guarded, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
         self._over.wait(seconds)
+        deadline = time.monotonic() + 90
+        while self.count < orders and time.monotonic() < deadline and not self._over.wait(0.05):
+            pass
         self._over.set()
         for thread in threads:
             thread.join(120)
@@ -90,7 +99,9 @@ class Storm:
         while not self._over.is_set():
             act = chance.choice(acts)
             status = act(chance, browser)
-            self.orders[f"{act.__name__[1:]} {status or 'nothing to do'}"] += 1
+            with self._lock:
+                self.count += 1
+                self.orders[f"{act.__name__[1:]} {status or 'nothing to do'}"] += 1
 
     def _watch(self) -> None:
         while not self._over.is_set():

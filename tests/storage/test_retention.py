@@ -52,10 +52,13 @@ def test_old_logs_go_and_the_run_says_so(people: People) -> None:
     assert (due.runs, due.size_bytes) == ([old.pk], 2 * len(PIECE))
     assert retention.apply_rules() == 1
     assert [run.log_chunks.count() for run in (old, new)] == [0, 2]
+    assert read_log(old.pk, 1).text == "\n… 200 bytes are not kept …\n"
     assert Removal.objects.get().database_bytes == 2 * len(PIECE)
     page = people.client("viewer").get(reverse("run-logs", args=[old.pk])).content.decode()
-    assert f"2 logs with {2 * len(PIECE)} B" in page and "Logs go 30 days after the end of a run" in page
-    assert "was removed" not in people.client("viewer").get(reverse("run-logs", args=[new.pk])).content.decode()
+    assert f"Logs with {2 * len(PIECE)} B" in page and "Logs go 30 days after the end of a run" in page
+    assert (
+        "Removed from this run" not in people.client("viewer").get(reverse("run-logs", args=[new.pk])).content.decode()
+    )
     assert retention.apply_rules() == 0
 
 

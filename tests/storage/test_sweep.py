@@ -111,7 +111,7 @@ def test_writers_and_sweepers_at_once_lose_nothing(people: People) -> None:
     for thread in threads:
         thread.start()
     try:
-        for number in range(60):
+        for number in range(30):
             digest, size = blobs.put_bytes(b"%d" % (number % 7) * 40)
             fields = {"kind": "image", "key": "k", "step": 1, "at_step": 1, "epoch": 0.0, "logged_at_s": 0.0}
             fields |= {"position": 0, "mime": "image/png", "sha256": digest, "size_bytes": size, "fence": 1}
