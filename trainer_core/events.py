@@ -25,6 +25,8 @@ EVENT, METRICS, MEDIA = 1, 2, 3
 SEGMENT_BYTES = 64 << 20
 MAX_FRAME_BYTES = 32 << 20
 READ_BYTES = 8 << 20
+#: A file of this name in RUN_DIR asks for a checkpoint after the current step; whoever hears it removes it.
+SAVE_ORDER = "save.order"
 
 # Kinds of EVENT frames (JSON objects with "kind" and "t", seconds since the epoch):
 #   phase       {"name": "loading data"}                      what the child is doing before `ready`
@@ -36,7 +38,7 @@ READ_BYTES = 8 << 20
 #                "logging": {"calls": int, "s": on the training thread, "beside_s": of the thread that writes}}
 #                                                           at most every 0.5 s
 #   checkpoint  {"step", "epoch", "name": folder below checkpoints/, "size_bytes", "manifest_sha256", "metrics": {},
-#                "reason": "epoch"|"interval"|"stop"|"end"|"exception", "score": float|None, "best": bool}
+#                "reason": "epoch"|"interval"|"asked"|"stop"|"end", "score": float|None, "best": bool}
 #   results     {"checkpoint": folder|None, "task": "classification"|"regression"|None, "reason": words if there are none,
 #                "split", "rows", "nonfinite", "worst": [{"index", "loss", "true", "predicted", "preview"}], and more by
 #                task: see trainer_core.evaluation}           once, at the end of a run that trained to its end

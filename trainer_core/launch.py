@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any
 
 from trainer_core.errors import CheckpointError, DataChangedError, NonFiniteError, SIGTERMException, SpecError
-from trainer_core.events import SpoolWriter
+from trainer_core.events import SAVE_ORDER, SpoolWriter
 from trainer_core.launching.explain import explain, shortened
 from trainer_core.spec import RunSpec
 
@@ -144,6 +144,7 @@ class Attempt:
             mode=extras["monitor_mode"],
             stop_on_nonfinite=extras["nonfinite"] == "stop",
             spec=spec,
+            order=self.run_dir / SAVE_ORDER,
         )
         self.keeper = keeper
         tell = self._notice if self.logger is not None else None

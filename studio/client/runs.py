@@ -79,6 +79,10 @@ class Run(Record):
         """A waiting run ends at once; a running one finishes its step and saves a checkpoint first."""
         return self._take(self._connection.post(f"/runs/{self.id}/cancel"))
 
+    def save(self) -> Self:
+        """While it trains: a checkpoint after the current step, which is kept. It appears under `checkpoints` shortly after."""
+        return self._take(self._connection.post(f"/runs/{self.id}/save"))
+
     def pause(self) -> Self:
         """It finishes its step, saves a checkpoint, and gives the machine free until `resume`."""
         return self._take(self._connection.post(f"/runs/{self.id}/pause"))

@@ -170,6 +170,7 @@ class WatchRule(models.Model):
 
     class Action(models.TextChoices):
         TELL = "tell", "tell people"
+        SAVE = "save", "tell people and save a checkpoint"
         STOP = "stop", "tell people and stop the run"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="watch_rules")

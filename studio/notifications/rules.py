@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -12,12 +13,14 @@ from django.urls import reverse
 
 from studio.accounts import activity
 from studio.notifications.models import RuleHit, RunWatch, WatchRule
-from studio.runs.cancel import request_cancel
+from studio.runs.cancel import request_cancel, request_save
 from studio.runs.errors import RunError
 from studio.runs.models import Run, State
 
 Summary = dict[str, Any]
-Condition = WatchRule.Condition
+Action, Condition = WatchRule.Action, WatchRule.Condition
+ORDERS: dict[str, Callable[..., Run]] = {Action.STOP: request_cancel, Action.SAVE: request_save}
+THEN = {Action.STOP: " The run is stopped.", Action.SAVE: " A checkpoint is saved."}
 MOST_RUNS = 1000
 #: Metrics of which a larger value is better, as far as their names tell.
 RISING = ("acc", "auc", "f1", "r2", "precision", "recall", "iou", "dice", "map", "psnr", "ssim", "bleu", "rouge")
@@ -115,24 +118,22 @@ def _met(rule: WatchRule, run: Run, words: str) -> bool:
     """Note it and tell who made the rule, who made the run and who watches it; in one transaction, once a run."""
     watching = RunWatch.objects.filter(run=run).values_list("user_id", flat=True)
     people = {pk: "rule" for pk in (rule.created_by_id, run.created_by_id, *watching) if pk is not None}
-    stops = rule.action == WatchRule.Action.STOP and not run.is_external
+    does = Action.TELL if run.is_external else Action(rule.action)
     try:
         with transaction.atomic():
             RuleHit.objects.create(rule=rule, run=run, text=words[:300])
             activity.add(
                 project=run.project,
                 actor=None,
-                kind="rule.stop" if stops else "rule.met",
+                kind="rule.stop" if does == Action.STOP else "rule.met",
                 title=f"{run}: {rule.words}",
-                text=f"{words}{' The run is stopped.' if stops else ''}",
+                text=f"{words}{THEN.get(does, '')}",
                 url=reverse("run-charts", args=[run.pk]),
                 people=people,
             )
     except IntegrityError:
         return False  # another scheduler saw it too
-    if stops:
-        try:
-            request_cancel(run=run, user=None)
-        except RunError:
-            return True  # it has ended by itself
+    if order := ORDERS.get(does):
+        with contextlib.suppress(RunError):  # it has ended by itself
+            order(run=run, user=None)
     return True

@@ -40,7 +40,7 @@ def try_webhook(*, webhook: Webhook, by: User) -> Delivery:
     """Put a message on its way that says that it is one to try it out."""
     now = timezone.now()
     body = {
-        "id": f"try-{now.timestamp():.3f}",
+        "id": f"try-{now.timestamp():.6f}",
         "kind": "try",
         "at": now.isoformat(),
         "title": f"{by} tries out the webhook {webhook.name}",

@@ -1,4 +1,4 @@
-"""Orders of people to a run that exists: cancel, pause, resume."""
+"""Orders of people to a run that exists: cancel, pause, resume, save a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
 from studio.accounts.models import User
 from studio.runs import queue
 from studio.runs.errors import RunError, StaleState
-from studio.runs.models import RESUMABLE, Run, State
+from studio.runs.models import RESUMABLE, Run, RunEvent, State
 from studio.runs.states import transition
 
 TRIES = 5
@@ -53,6 +54,21 @@ def request_pause(*, run: Run, user: User | None) -> Run:
         raise RunError(f"Only a running run can pause; {run} is {State(run.state).label.lower()}.")
     by = str(user or "system")
     return transition(run, State.PAUSING, by=by, reason=f"{by} asked to pause; a checkpoint comes first.")
+
+
+def request_save(*, run: Run, user: User | None) -> Run:
+    """Ask the worker for a checkpoint after the current step, which is pinned; RunError when the run does not train."""
+    _refuse_external(run, "be saved")
+    by = str(user or "system")
+    with transaction.atomic():
+        trains = Run.objects.filter(pk=run.pk, state=State.RUNNING)
+        if not trains.update(saves_asked=F("saves_asked") + 1):
+            run.refresh_from_db()
+            raise RunError(f"Only a running run can save a checkpoint; {run} is {State(run.state).label.lower()}.")
+        text = f"{by} asked for a checkpoint; it follows after the current step."
+        RunEvent.objects.create(run=run, fence=run.fence, kind="notice", by=by[:120], text=text)
+    run.refresh_from_db()
+    return run
 
 
 def request_resume(*, run: Run, user: User | None) -> Run:

@@ -61,7 +61,8 @@ def pin(checkpoint: Checkpoint, pinned: bool) -> None:
 def commit_checkpoint(run_pk: int, fence: int, event: dict[str, Any]) -> Checkpoint:
     """Insert the row of a checkpoint whose files are on disk and whose points are in the database.
 
-    `event` is the trainer's `checkpoint` event. Replays are harmless. StaleState when the attempt is superseded.
+    `event` is the trainer's `checkpoint` event; one that somebody asked for is pinned. Replays are harmless. StaleState
+    when the attempt is superseded.
     """
     with transaction.atomic():
         if not is_held(run_pk, fence):
@@ -81,6 +82,7 @@ def commit_checkpoint(run_pk: int, fence: int, event: dict[str, Any]) -> Checkpo
                 "metrics": event.get("metrics") or {},
                 "score": score if isinstance(score, int | float) else None,
                 "is_best": best,
+                "pinned": event.get("reason") == "asked",
             },
         )
         if best:

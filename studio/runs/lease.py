@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -45,10 +45,21 @@ def beat(run_pk: int, fence: int) -> Held | None:
     return None if state is None else Held(state)
 
 
+class Orders(NamedTuple):
+    state: State
+    saves_asked: int
+
+
+def orders_of(run_pk: int, fence: int) -> Orders | None:
+    """In which state people want the run that this attempt holds, and how many checkpoints they have asked for so far;
+    None when it has been superseded."""
+    found = Run.objects.filter(pk=run_pk, fence=fence, state__in=HELD).values_list("state", "saves_asked").first()
+    return None if found is None else Orders(State(found[0]), found[1])
+
+
 def state_of(run_pk: int, fence: int) -> State | None:
-    """In which state people want the run that this attempt holds; None when it has been superseded."""
-    state = Run.objects.filter(pk=run_pk, fence=fence, state__in=HELD).values_list("state", flat=True).first()
-    return None if state is None else State(state)
+    orders = orders_of(run_pk, fence)
+    return None if orders is None else orders.state
 
 
 def overtime(run_pk: int, fence: int, words: str) -> None:

@@ -127,6 +127,7 @@ class Run(models.Model):
         max_length=4, blank=True, default="", help_text="best or last: of `after`, to begin with; see chains.py"
     )
     after_mode = models.CharField(max_length=7, default="weights", help_text="what of it is taken over: see starts.py")
+    saves_asked = models.PositiveIntegerField(default=0, help_text="how often a checkpoint was asked for while it ran")
     restarts = models.PositiveIntegerField(default=0, help_text="automatic restarts used of the budget")
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)

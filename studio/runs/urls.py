@@ -40,6 +40,7 @@ urlpatterns = [
     path("runs/<int:pk>/checkpoints/", runs.run_checkpoints, name="run-checkpoints"),
     path("runs/<int:pk>/cancel/", orders.run_cancel, name="run-cancel"),
     path("runs/<int:pk>/pause/", orders.run_pause, name="run-pause"),
+    path("runs/<int:pk>/save/", orders.run_save, name="run-save"),
     path("runs/<int:pk>/resume/", orders.run_resume, name="run-resume"),
     path("runs/<int:pk>/rerun/", orders.run_rerun, name="run-rerun"),
     path("runs/<int:pk>/folder/", folders.run_folder, name="run-folder"),

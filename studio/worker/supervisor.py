@@ -31,6 +31,7 @@ from studio.worker.spool import SpoolReader, event_handler, write_run_dir
 from studio.worker.standby import Standby
 from studio.worker.system import Sampler, due_after
 from studio.worker.trainer import Trainer, child_environment
+from trainer_core.events import SAVE_ORDER
 
 log = logging.getLogger(__name__)
 POLL_S, IDLE_POLL_S = 0.05, 0.2
@@ -71,6 +72,7 @@ class Supervisor:
         self._began = self._next_sample = time.monotonic()
         self._most_s, self._used_s = attempt.run.max_runtime_s, 0.0
         self._is_overtime = False
+        self._saves_asked = attempt.run.saves_asked
 
     def run(self) -> None:
         try:
@@ -204,10 +206,13 @@ class Supervisor:
             self._state = held.state
             self._next_beat = now + settings.HEARTBEAT_S
         elif now >= self._next_orders:
-            state = lease.state_of(self.run_pk, self.fence)
-            if state is None:
+            orders = lease.orders_of(self.run_pk, self.fence)
+            if orders is None:
                 raise StaleState("the lease is lost")
-            self._state = state
+            self._state = orders.state
+            if orders.saves_asked != self._saves_asked:
+                (self.folder / SAVE_ORDER).touch()
+                self._saves_asked = orders.saves_asked
         else:
             return False
         self._next_orders = now + ORDERS_EVERY_S

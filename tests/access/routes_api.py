@@ -172,6 +172,7 @@ ROUTES = [
     reads("api:list_run_events", a_run),
     matrix.edits("api:cancel_run", a_run, ok=200, anonymous=401),
     matrix.edits("api:pause_run", in_state("running"), ok=200, anonymous=401),
+    matrix.edits("api:save_run", in_state("running"), ok=200, anonymous=401),
     matrix.edits("api:resume_run", in_state("failed"), ok=200, anonymous=401),
     creates("api:rerun_run", a_run),
     reads("api:read_reproduction", a_run),

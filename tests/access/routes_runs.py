@@ -148,6 +148,7 @@ ROUTES = [
     reads("run-checkpoints", a_run()),
     edits("run-cancel", a_run(State.QUEUED)),
     edits("run-pause", a_run(State.RUNNING)),
+    edits("run-save", a_run(State.RUNNING)),
     edits("run-resume", a_run(State.FAILED)),
     edits("run-rerun", a_run(State.SUCCEEDED)),
     edits("run-seeds", a_run(State.SUCCEEDED)),

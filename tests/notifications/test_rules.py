@@ -89,6 +89,14 @@ def test_what_is_found_is_told_once_to_who_it_concerns(people: People, run: Run)
     assert run.state == State.RUNNING
 
 
+def test_a_rule_that_saves_asks_for_a_checkpoint_once_and_the_run_goes_on(people: People, run: Run) -> None:
+    rule(people, "nonfinite", "lr", action="save")
+    assert rules.check_rules() == 1 and rules.check_rules() == 0
+    run.refresh_from_db()
+    assert (run.state, run.saves_asked) == (State.RUNNING, 1)
+    assert Activity.objects.get().text.endswith("A checkpoint is saved.")
+
+
 def test_a_rule_that_stops_stops_the_run_with_a_checkpoint(people: People, run: Run) -> None:
     rule(people, "nonfinite", "lr", action="stop")
     rules.check_rules()

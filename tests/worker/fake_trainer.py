@@ -2,7 +2,7 @@
 
 `python fake_trainer.py` waits for an order on stdin like the real one. The words, in `model.args.act`:
 ready[:step], points:<from>-<to>, checkpoint:<step>, print:<text>, gpus (prints those that it sees, at its start and now), notice:<text>, unsaved:<text> (of a checkpoint
-that cannot be written), progress:<step>, done:<outcome>, exit:<code>, kill:<signal>, wait (until it is asked to stop), deaf (ignores SIGTERM), child (leaves a process behind in
+that cannot be written), progress:<step>, done:<outcome>, exit:<code>, kill:<signal>, wait (until it is asked to stop), heed (until it is asked for a checkpoint), deaf (ignores SIGTERM), child (leaves a process behind in
 a session of its own), stray (the same without the run's environment), garbage, forge (records that do not fit).
 """
 
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainer_core.events import EVENT, METRICS, MetricBlock, SpoolWriter
+from trainer_core.events import EVENT, METRICS, SAVE_ORDER, MetricBlock, SpoolWriter
 
 
 class Fake:
@@ -46,13 +46,15 @@ class Fake:
         rows = [(float(s), s / 10, time.time(), (1.0 / s,)) for s in range(first, last + 1)]
         self.spool.write((METRICS, MetricBlock.from_rows(("loss",), rows).encode()))
 
-    def do_checkpoint(self, step: str) -> None:
+    def do_checkpoint(self, given: str) -> None:
+        """`checkpoint:<step>` or `checkpoint:<step>:<reason>`."""
+        step, _, reason = given.partition(":")
         name = f"step-{int(step):08d}-f{self.order['fence']}"
         folder = self.folder / self.order["checkpoints"] / name
         folder.mkdir(parents=True)
         (folder / "checkpoint.ckpt").write_bytes(b"weights")
         fields = {"epoch": 1, "size_bytes": 7, "manifest_sha256": "0" * 64, "metrics": {}, "score": None, "best": False}
-        self.spool.event("checkpoint", step=int(step), name=name, reason="interval", **fields)
+        self.spool.event("checkpoint", step=int(step), name=name, reason=reason or "interval", **fields)
 
     def do_print(self, text: str) -> None:
         print(text, flush=True)
@@ -88,6 +90,10 @@ class Fake:
     def do_wait(self, _: str) -> None:
         while not self.asked:
             signal.pause()
+
+    def do_heed(self, _: str) -> None:
+        while not (self.folder / SAVE_ORDER).exists():
+            time.sleep(0.01)
 
     def do_child(self, _: str) -> None:
         left = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)

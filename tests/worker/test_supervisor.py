@@ -16,14 +16,15 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from studio.runs import lease
-from studio.runs.cancel import request_cancel, request_pause
+from studio.runs.cancel import request_cancel, request_pause, request_save
+from studio.runs.errors import RunError
 from studio.runs.models import Attempt, GpuClaim, Run, State, Worker
 from studio.tracking.logs import read_log
 from studio.tracking.query import series
 from studio.worker import supervisor, trainer
 from studio.worker.standby import Standby
 from studio.worker.supervisor import Supervisor
-from tests.factories import make_attempt, make_run, make_worker
+from tests.factories import make_attempt, make_external_run, make_run, make_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Hook = Callable[[], int]
@@ -242,6 +243,22 @@ def test_a_pause_gives_the_run_back(standby: Standby) -> None:
     run = supervise(run, standby, when_running(run, lambda now: request_pause(run=now, user=None)))
     assert run.state == State.PAUSED
     assert run.checkpoints.exists()
+
+
+def test_a_checkpoint_that_was_asked_for_is_saved_and_kept_while_training_goes_on(standby: Standby) -> None:
+    run = run_that("ready", "heed", "checkpoint:5:asked", "checkpoint:6", "done:ok")
+    run = supervise(run, standby, when_running(run, lambda now: request_save(run=now, user=None)))
+    assert run.state == State.SUCCEEDED
+    assert list(run.checkpoints.order_by("step").values_list("step", "pinned")) == [(5, True), (6, False)]
+    assert run.events.get(kind="notice").text == "system asked for a checkpoint; it follows after the current step."
+
+
+def test_only_a_run_that_trains_is_asked_for_a_checkpoint(db: None) -> None:
+    for state in (State.QUEUED, State.STARTING, State.SUCCEEDED):
+        with pytest.raises(RunError, match="Only a running run can save a checkpoint"):
+            request_save(run=make_run(state=state), user=None)
+    with pytest.raises(RunError, match="outside of the studio"):
+        request_save(run=make_external_run(state=State.RUNNING), user=None)
 
 
 def test_a_worker_that_is_shut_down_saves_and_gives_the_run_back(standby: Standby) -> None:

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from trainer_core.trainer import Trainer
 
 
+LOOK_EVERY_S, LOOK_EVERY_STEPS = 0.5, 20
+
+
 class RunCheckpoint(Checkpoint):
-    """Saves every `every`, at the end, and when the run is asked to stop; says which one is the best by `monitor`.
+    """Saves every `every`, at the end, when the run is asked to stop, and when a file `order` asks for one; says which one
+    is the best by `monitor`.
 
     Folders are `step-%08d-f<fence>` below `folder`. Training waits for a copy of the state in host memory, which a
     thread writes while it goes on; it waits longer only if the last one is still being written. The `checkpoint` event,
@@ -50,8 +54,9 @@ class RunCheckpoint(Checkpoint):
         mode: str = "min",
         stop_on_nonfinite: bool = True,
         spec: RunSpec | None = None,
+        order: Path | None = None,
     ) -> None:
-        self.spec = spec
+        self.spec, self.order, self._look_at = spec, order, 0.0
         self.folder, self.fence, self.every, self.logger = folder, fence, every, logger
         self.monitor, self.mode, self.stop_on_nonfinite = monitor, mode, stop_on_nonfinite
         self.best: float | None = None
@@ -135,6 +140,27 @@ class RunCheckpoint(Checkpoint):
             self.save(trainer, "interval")
         elif self.every.unit == "s" and _agreed(trainer, time.monotonic() - self._saved_time >= self.every.value):
             self.save(trainer, "interval")
+        elif self.order is not None and self._is_asked(trainer, self.order):
+            self.save(trainer, "asked")
+
+    def _is_asked(self, trainer: Trainer, order: Path) -> bool:
+        """Whether somebody wants one now: looked for twice a second; of several processes all look at the same steps.
+
+        An order at a step that has a checkpoint already, or before the first one, is heard after the next.
+        """
+        step = trainer.global_step
+        if trainer.world_size > 1 and trainer.processes_go_together:
+            if step % LOOK_EVERY_STEPS:
+                return False
+        elif (now := time.monotonic()) < self._look_at:
+            return False
+        else:
+            self._look_at = now + LOOK_EVERY_S
+        if not _agreed(trainer, step not in (0, self._saved_at) and order.exists()):
+            return False
+        if self.logger is not None:
+            order.unlink(missing_ok=True)
+        return True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         whole = self.every.unit == "ep" and self.every.value == int(self.every.value)

@@ -16,7 +16,7 @@ from studio.api.schemas_queue import queueing_of
 from studio.api.schemas_runs import EventOut, ReproductionOut, RunDetail, RunFilters, RunGiven, RunOut
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs import presets
-from studio.runs.cancel import request_cancel, request_pause, request_resume
+from studio.runs.cancel import request_cancel, request_pause, request_resume, request_save
 from studio.runs.models import Checkpoint, Preset, Run
 from studio.runs.reproduce import reproduction_of
 from studio.runs.submit import rerun, submit_run
@@ -113,6 +113,14 @@ def cancel_run(request: HttpRequest, pk: int) -> Run:
     """A waiting run ends at once; a running one finishes its step and saves a checkpoint first."""
     user = user_of(request)
     request_cancel(run=_read(user, pk, Role.EDITOR), user=user)
+    return _read(user, pk)
+
+
+@router.post("/runs/{pk}/save", response=RunDetail)
+def save_run(request: HttpRequest, pk: int) -> Run:
+    """Save a checkpoint after the current step, keep it, and go on; only while the run trains."""
+    user = user_of(request)
+    request_save(run=_read(user, pk, Role.EDITOR), user=user)
     return _read(user, pk)
 
 

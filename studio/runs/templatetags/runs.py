@@ -51,6 +51,7 @@ def run_actions(context: Context, run: Run) -> dict[str, Any]:
         "csrf_token": context.get("csrf_token"),
         "may_edit": can(request.user, run, Role.EDITOR),
         "can_cancel": run.state in CANCELLABLE,
+        "can_save": run.state == State.RUNNING and not run.is_external,
         "can_pause": run.state in (State.STARTING, State.RUNNING) and not run.is_external,
         "can_resume": run.state in RESUMABLE and not run.is_external,
     }

@@ -1,4 +1,4 @@
-"""What people order: cancel, pause, resume, run again, more seeds. Each is a button that works without JavaScript."""
+"""What people order: cancel, pause, save, resume, run again, more seeds. Each is a button that works without JavaScript."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from studio.accounts.models import Role, User
-from studio.runs.cancel import request_cancel, request_pause, request_resume
+from studio.runs.cancel import request_cancel, request_pause, request_resume, request_save
 from studio.runs.errors import RunError
 from studio.runs.models import Run
 from studio.runs.submit import more_seeds, rerun
@@ -26,6 +26,11 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def run_pause(request: HttpRequest, pk: int) -> HttpResponse:
     return _order(request, pk, request_pause)
+
+
+@require_POST
+def run_save(request: HttpRequest, pk: int) -> HttpResponse:
+    return _order(request, pk, request_save)
 
 
 @require_POST

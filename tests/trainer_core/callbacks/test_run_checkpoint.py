@@ -15,7 +15,7 @@ from trainer_core.callbacks import run_checkpoint
 from trainer_core.callbacks.run_checkpoint import RunCheckpoint
 from trainer_core.checkpoint import fs, io
 from trainer_core.durations import parse_duration
-from trainer_core.events import EVENT, METRICS, Frame, SpoolWriter, read_spool
+from trainer_core.events import EVENT, METRICS, SAVE_ORDER, Frame, SpoolWriter, read_spool
 from trainer_core.loggers.spool import SpoolLogger
 
 STEPS = 12
@@ -35,10 +35,11 @@ class Run(Validated):
         return super().training_step(batch, batch_idx)
 
 
-def train(folder: Path, before_step: Any = None) -> tuple[Run, list[Frame]]:
+def train(folder: Path, before_step: Any = None, every: str = "2st") -> tuple[Run, list[Frame]]:
     """12 steps, a checkpoint every second one; the frames that were written."""
     logger = SpoolLogger(SpoolWriter(folder / "spool"))
-    keeper = RunCheckpoint(folder / "checkpoints", fence=1, every=parse_duration("2st", name="every"), logger=logger)
+    often, order = parse_duration(every, name="every"), folder / SAVE_ORDER
+    keeper = RunCheckpoint(folder / "checkpoints", fence=1, every=often, logger=logger, order=order)
     module = Run(before_step)
     options = {"max_epochs": 2, "log_every_n_steps": 1, "enable_checkpointing": True}
     trainer(callbacks=[keeper], logger=[logger], **options).fit(module, batches(6), batches(2))
@@ -146,3 +147,24 @@ def test_points_wait_for_a_full_disk_in_their_order(tmp_path: Path) -> None:
         else:
             assert frame.event()["step"] <= max(seen)
     assert seen == list(range(1, 31))
+
+
+def test_one_is_saved_after_the_step_at_which_it_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_checkpoint, "LOOK_EVERY_S", 0.0)
+    order = tmp_path / SAVE_ORDER
+    module, frames = train(tmp_path, lambda step: order.touch() if step in (3, 7, 8) else None, every="100st")
+    found = [(c["step"], c["reason"]) for c in told(frames, "checkpoint")]
+    assert found == [(3, "asked"), (7, "asked"), (8, "asked"), (STEPS, "end")]
+    assert not order.exists()
+    saved = io.read_file(tmp_path / "checkpoints/step-00000007-f1")
+    assert torch.equal(saved["state_dict"]["layer.weight"], module.kept[7])
+
+
+def test_an_order_at_a_step_that_is_saved_already_is_heard_after_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_checkpoint, "LOOK_EVERY_S", 0.0)
+    order = tmp_path / SAVE_ORDER
+    _, frames = train(tmp_path, lambda step: order.touch() if step == 4 else None, every="4st")
+    found = [(c["step"], c["reason"]) for c in told(frames, "checkpoint")]
+    assert found == [(4, "interval"), (5, "asked"), (8, "interval"), (STEPS, "interval")]
