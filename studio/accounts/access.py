@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Manager, Model, QuerySet
+from django.db.models import F, Manager, Model, Q, QuerySet
 from django.http import Http404
 
 from studio.accounts.models import Membership, Project, Role, Team, User
@@ -69,11 +70,27 @@ def may_run_code(user: User | AnonymousUser, found: Model) -> bool:
 
 
 def membership_for(user: User | AnonymousUser, found: Model) -> Membership | None:
-    """One query; None for nobody, for somebody outside the team, and for what belongs to no team."""
+    """One query; None for nobody, for somebody outside the team or its private project, and for what is built in."""
     place = _place_of(found)
     if not user.is_authenticated or place is None:
         return None
-    return Membership.objects.filter(user=user, **place).first()
+    return Membership.objects.filter(place, user=user).first()
+
+
+def readers_of(project: Project) -> QuerySet[User]:
+    """The active people who may see a project."""
+    of_team = Q(memberships__team_id=project.team_id)
+    if project.is_private:
+        of_team &= Q(memberships__role=Role.ADMIN) | Q(pk__in=project.named.values("user_id"))
+    return User.objects.filter(of_team, is_active=True)
+
+
+def who_sees(projects: Collection[int], people: Collection[int]) -> set[tuple[int, int]]:
+    """Pairs of a project and of an active one of these people who may see it. One query."""
+    rows = Membership.objects.filter(
+        _IS_OPEN, team__projects__in=projects, user__in=people, user__is_active=True
+    ).annotate(project_id=F("team__projects"))
+    return set(rows.values_list("project_id", "user_id"))
 
 
 def project_of(found: Any) -> Project | None:
@@ -88,14 +105,22 @@ def project_of(found: Any) -> Project | None:
     raise TypeError(f"{type(found).__name__} belongs to no project")
 
 
-def _place_of(found: Any) -> dict[str, int] | None:
-    """What selects the memberships of the object's team, without reading its project; None for a built-in one."""
+#: Of a membership and a project of its team: whether the member may see it, as `ProjectQuerySet.visible_to` says.
+_IS_OPEN = Q(role=Role.ADMIN) | Q(team__projects__is_private=False) | Q(team__projects__named__user=F("user"))
+
+
+def _place_of(found: Any) -> Q | None:
+    """What selects the memberships that count for the object, without reading its project; None for a built-in one."""
     if isinstance(found, Team):
-        return {"team_id": found.pk}
+        return Q(team_id=found.pk)
+    if isinstance(found, Project):
+        return Q(team__projects=found.pk) & _IS_OPEN
+    if getattr(found, "project_id", None) is not None:
+        return Q(team__projects=found.project_id) & _IS_OPEN
     if hasattr(found, "team_id"):
-        return {"team_id": found.team_id}
+        return Q(team_id=found.team_id)
     if hasattr(found, "project_id"):
-        return None if found.project_id is None else {"team__projects": found.project_id}
+        return None
     for name in _OWNERS:
         if hasattr(found, f"{name}_id"):
             return _place_of(getattr(found, name))

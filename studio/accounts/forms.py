@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 
 from studio.accounts.models import ApiToken, Project, Role, Team, User
 
@@ -111,20 +113,53 @@ class TeamForm(forms.Form):
 
 
 class ProjectForm(forms.Form):
-    """`teams` are those in which the person may make projects; a form without them edits a project."""
+    """`teams` are those in which the person may make projects; a form without them edits a project.
+
+    `people` are those whom a private project can name: administrators see all projects anyway.
+    """
 
     team = forms.ModelChoiceField(label="Team", queryset=Team.objects.none(), empty_label=None)
     name = forms.CharField(label="Name", max_length=80, widget=forms.TextInput(attrs={"autofocus": True}))
     description = forms.CharField(
         label="Description", required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 3})
     )
+    visibility = forms.ChoiceField(
+        label="Who sees it",
+        choices=[
+            ("team", "Everybody in the team"),
+            ("named", "Only people that it names, and administrators of the team"),
+        ],
+        widget=forms.RadioSelect,
+        initial="team",
+    )
+    people = forms.ModelMultipleChoiceField(
+        label="People it names",
+        queryset=User.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple(),
+        help_text="They do there what their role in the team allows. Others find nothing of it, anywhere.",
+    )
 
     def __init__(self, data: Any = None, *, teams: Any = None, project: Project | None = None) -> None:
-        super().__init__(data, initial={"name": project.name, "description": project.description} if project else None)
-        if teams is None:
-            del self.fields["team"]
-        else:
+        super().__init__(data)
+        if teams is not None:
             self.fields["team"].queryset = teams  # type: ignore[attr-defined]
+        if project is None:
+            del self.fields["people"]
+            return
+        del self.fields["team"]
+        others = Q(memberships__team=project.team_id) & ~Q(memberships__role=Role.ADMIN)
+        rows = User.objects.filter(others, is_active=True).order_by("username")
+        self.fields["people"].queryset = rows  # type: ignore[attr-defined]
+        self.initial = {
+            "name": project.name,
+            "description": project.description,
+            "visibility": "named" if project.is_private else "team",
+            "people": project.named.values_list("user_id", flat=True),
+        }
+
+    def is_private(self) -> bool:
+        return bool(self.cleaned_data["visibility"] == "named")
 
 
 class MemberForm(forms.Form):
@@ -133,20 +168,47 @@ class MemberForm(forms.Form):
 
 
 class NewMemberForm(forms.Form):
-    username = forms.CharField(label="Name", max_length=150, help_text="The log-in name of somebody with an account.")
+    """Finds those with whom `by` shares a team: who else has an account here is not told."""
+
+    username = forms.CharField(
+        label="Name", max_length=150, help_text="The log-in name of somebody with whom you are in another team."
+    )
     role = forms.ChoiceField(label="Role", choices=Role.choices, initial=Role.VIEWER)
 
+    def __init__(self, data: Any = None, *, by: User) -> None:
+        super().__init__(data)
+        self.by = by
+
     def clean_username(self) -> User:
-        user = User.objects.filter(username=self.cleaned_data["username"], is_active=True).first()
+        known = User.objects.filter(username=self.cleaned_data["username"], is_active=True)
+        if not self.by.is_superuser:
+            known = known.filter(memberships__team__in=Team.objects.visible_to(self.by))
+        user = known.first()
         if user is None:
-            raise ValidationError("Nobody here has this name. Send an invitation instead.")
+            raise ValidationError("Nobody in your teams has this name. Send an invitation instead.")
         return user
 
 
 class InviteForm(forms.Form):
+    """Without settings for e-mail there is no address to give: the link is shown."""
+
+    email = forms.EmailField(
+        label="E-mail", required=False, help_text="The link is sent there; leave it empty to give it yourself."
+    )
     role = forms.ChoiceField(
         label="Role",
         choices=Role.choices,
         initial=Role.VIEWER,
         widget=forms.Select(attrs={"id": "id_invite_role"}),  # a page shows it beside the role of a new member
     )
+    days = forms.TypedChoiceField(
+        label="Works for",
+        choices=[("1", "a day"), ("7", "a week"), ("30", "30 days")],
+        coerce=int,
+        initial="7",
+    )
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        if not settings.EMAIL_HOST:
+            del self.fields["email"]

@@ -87,7 +87,14 @@ class Membership(models.Model):
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def visible_to(self, user: User) -> ProjectQuerySet:
-        return self.filter(team__memberships__user=user)
+        """Those of the user's teams, without private ones that do not name the user; administrators see all of a team."""
+        named = ProjectMember.objects.filter(user=user).values("project_id")
+        is_open = models.Q(is_private=False) | models.Q(team__memberships__role=Role.ADMIN) | models.Q(pk__in=named)
+        return self.filter(is_open, team__memberships__user=user)
+
+    def editable_by(self, user: User) -> ProjectQuerySet:
+        editors = Membership.objects.filter(user=user, role__in=Role.at_least(Role.EDITOR)).values("team_id")
+        return self.visible_to(user).filter(team__in=editors)
 
     def active(self) -> ProjectQuerySet:
         return self.filter(archived_at__isnull=True)
@@ -100,6 +107,7 @@ class Project(models.Model):
     description = models.TextField(blank=True, default="")
     created_at = models.DateTimeField(db_default=Now())
     archived_at = models.DateTimeField(null=True, blank=True)
+    is_private = models.BooleanField(default=False, help_text="seen by the people it names and by administrators only")
     next_run_number = models.PositiveIntegerField(default=1)
 
     objects = ProjectQuerySet.as_manager()
@@ -110,6 +118,19 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ProjectMember(models.Model):
+    """Somebody of the team whom a private project names; what they may do there is what their role in the team says."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="named")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="project_member_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project}"
 
 
 class ApiToken(models.Model):
@@ -158,10 +179,11 @@ class LoginLink(models.Model):
 
 
 class Invite(models.Model):
-    """A one-time link into a team; who opens it signs in or makes an account."""
+    """A one-time link into a team; who opens it signs in or makes an account. With an `email` it was sent there."""
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="invites")
     role = models.CharField(max_length=8, choices=Role, default=Role.VIEWER)
+    email = models.EmailField(blank=True, default="")
     digest = models.CharField(max_length=64)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
@@ -231,6 +253,12 @@ class AuditEntry(models.Model):
         return f"{self.action} by {self.actor}"
 
 
+class ActivityQuerySet(models.QuerySet["Activity"]):
+    def visible_to(self, user: User) -> ActivityQuerySet:
+        of_team = models.Q(project=None, team__in=Team.objects.visible_to(user))
+        return self.filter(of_team | models.Q(project__in=Project.objects.visible_to(user)))
+
+
 class Activity(models.Model):
     """What somebody did that others may want to know; only ever added, and told to `people` by notifications.
 
@@ -249,7 +277,7 @@ class Activity(models.Model):
         default=dict, blank=True, help_text="whom it concerns: number of a user -> why, in a word"
     )
 
-    objects = OfTeamQuerySet.as_manager()
+    objects = ActivityQuerySet.as_manager()
 
     class Meta:
         ordering = ["-at", "-pk"]

@@ -50,6 +50,7 @@ class ProjectGiven(Given):
     name: Name
     team: Id | None = Field(None, description="May be left out by a member of one team only.")
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
+    private: bool = Field(False, description="Seen by the people it names, at first you, and administrators only.")
 
 
 class ProjectOut(Schema):
@@ -57,6 +58,7 @@ class ProjectOut(Schema):
     name: str
     description: str
     team: str = Field(alias="team.name")
+    private: bool = Field(alias="is_private")
     created_at: datetime
     archived_at: datetime | None
 

@@ -12,7 +12,7 @@ class Projects:
         self._connection = connection
 
     def list(self) -> list[Project]:
-        """Those of one's teams, the newest first; archived ones are left out."""
+        """Those that one sees, the newest first; archived ones are left out."""
         return [Project.read(self._connection, told) for told in self._connection.pages("/projects", limit=200)]
 
     def get(self, project: int | str) -> Project:
@@ -30,9 +30,9 @@ class Projects:
         )
         raise StudioError(text, code="not_found")
 
-    def create(self, name: str, *, team: int | None = None, description: str = "") -> Project:
-        """`team` (an id) may be left out by a member of one team only."""
-        given = {"name": name, "team": team, "description": description}
+    def create(self, name: str, *, team: int | None = None, description: str = "", private: bool = False) -> Project:
+        """`team` (an id) may be left out by a member of one team only. A private one names you; name others on its page."""
+        given = {"name": name, "team": team, "description": description, "private": private}
         return Project.read(self._connection, self._connection.create("/projects", given))
 
     def id_of(self, project: Project | int | str) -> int:

@@ -59,6 +59,7 @@ class Project(Record):
     name: str
     team: str
     description: str
+    private: bool
 
     _path = "/projects"
 

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from studio.accounts.models import Project, Role, User
+from studio.accounts.models import Project, User
 from studio.home.search import MOST_LETTERS, Group, find
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.models import Run
@@ -73,5 +73,4 @@ def example_url(project: Project) -> str | None:
 
 
 def _first_project_to_start_in(user: User) -> Project | None:
-    roles = {"team__memberships__user": user, "team__memberships__role__in": Role.at_least(Role.EDITOR)}
-    return Project.objects.active().filter(**roles).order_by("pk").first()
+    return Project.objects.editable_by(user).active().order_by("pk").first()

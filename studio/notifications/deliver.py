@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from studio.core.outbound import OutboundError, post
-from studio.notifications.models import Delivery, Webhook
+from studio.notifications.models import Delivery, Notification, Webhook
 
 log = logging.getLogger(__name__)
 MOST = 50
@@ -58,6 +58,8 @@ def _send(delivery: Delivery) -> None:
     if delivery.webhook is not None:
         _call(delivery.webhook, delivery)
     elif (notification := delivery.notification) is not None and notification.user.email:
+        if not Notification.objects.visible_to(notification.user).filter(pk=notification.pk).exists():
+            return  # who may not see it any more is told nothing
         address = settings.PUBLIC_URL + notification.url
         text = "\n\n".join(part for part in (notification.title, notification.text, address) if part)
         send_mail(notification.title, text, settings.DEFAULT_FROM_EMAIL, [notification.user.email])

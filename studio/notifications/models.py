@@ -23,8 +23,8 @@ class Kind(models.TextChoices):
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
     def visible_to(self, user: User) -> NotificationQuerySet:
-        """A person's own, of teams in which the person still is."""
-        return self.filter(user=user, project__team__memberships__user=user)
+        """A person's own, of projects that the person still sees."""
+        return self.filter(user=user, project__in=Project.objects.visible_to(user))
 
     def unread(self) -> NotificationQuerySet:
         return self.filter(read_at__isnull=True)
@@ -140,7 +140,7 @@ class Cursor(models.Model):
 
 class OfProjectQuerySet(models.QuerySet[Any]):
     def visible_to(self, user: User) -> OfProjectQuerySet:
-        return self.filter(project__team__memberships__user=user)
+        return self.filter(project__in=Project.objects.visible_to(user))
 
 
 class RunWatch(models.Model):

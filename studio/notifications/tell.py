@@ -15,8 +15,9 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
+from studio.accounts.access import who_sees
 from studio.accounts.activity import LONGEST_TEXT, shortened
-from studio.accounts.models import Activity, Membership
+from studio.accounts.models import Activity, Project
 from studio.notifications.models import Cursor, Delivery, Kind, MailChoice, Notification, RunWatch, Webhook
 from studio.runs.models import SETTLED, RunEvent
 
@@ -28,7 +29,7 @@ ENDS = {"succeeded": "has finished", "failed": "has failed", "cancelled": "was c
 
 @dataclass(frozen=True)
 class Event:
-    """`people` are user numbers; who left the team since is not told."""
+    """`people` are user numbers; who may not see the project any more is not told."""
 
     key: str
     kind: str
@@ -103,14 +104,14 @@ def _notify(events: list[Event]) -> int:
     people = {pk for event in events for pk in event.people}
     if not people:
         return 0
-    members = set(Membership.objects.filter(user__in=people, user__is_active=True).values_list("team_id", "user_id"))
+    readers = who_sees({event.project_id for event in events}, people)
     rows = [
         Notification(
             user_id=pk, project_id=e.project_id, key=e.key, kind=e.kind, title=e.title, text=e.text, url=e.url, at=e.at
         )
         for e in events
         for pk in sorted(e.people)
-        if (e.team_id, pk) in members
+        if (e.project_id, pk) in readers
     ]
     known = _known(rows)
     fresh = [row for row in rows if (row.user_id, row.key) not in known]
@@ -138,10 +139,13 @@ def _mail(fresh: list[Notification]) -> int:
 
 
 def _send(events: list[Event]) -> int:
-    """What webhooks get of it."""
+    """What webhooks get of it: they tell a team, and so nothing of a private project."""
     hooks = list(Webhook.objects.filter(team__in={e.team_id for e in events}))
     if not hooks:
         return 0
+    private = Project.objects.filter(pk__in={e.project_id for e in events}, is_private=True)
+    hidden = set(private.values_list("pk", flat=True))
+    events = [event for event in events if event.project_id not in hidden]
     pairs = [
         (h, e) for e in events for h in hooks if h.team_id == e.team_id and e.kind in h.kinds and e.at >= h.created_at
     ]

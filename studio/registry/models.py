@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from studio.accounts.models import Membership, Project, User
+from studio.accounts.models import Project, User
 from trainer_core.options import OptionSpec
 
 
@@ -27,8 +27,8 @@ class OwnedQuerySet(models.QuerySet[Any]):
     owner = "project"
 
     def visible_to(self, user: User) -> Self:
-        teams = Membership.objects.filter(user=user).values("team_id")
-        return self.filter(Q(**{f"{self.owner}__isnull": True}) | Q(**{f"{self.owner}__team__in": teams}))
+        seen = Project.objects.visible_to(user)
+        return self.filter(Q(**{f"{self.owner}__isnull": True}) | Q(**{f"{self.owner}__in": seen}))
 
     def usable_in(self, project: Project) -> Self:
         """What a run in this project may name: its own and the built-in ones, unless archived or in the trash."""
@@ -57,9 +57,8 @@ class DatasetVersionQuerySet(OwnedQuerySet):
 
 class UploadQuerySet(models.QuerySet["Upload"]):
     def visible_to(self, user: User) -> Self:
-        """An upload is its sender's alone, while they are still in the team."""
-        teams = Membership.objects.filter(user=user).values("team_id")
-        return self.filter(user=user, project__team__in=teams)
+        """An upload is its sender's alone, while they still see the project."""
+        return self.filter(user=user, project__in=Project.objects.visible_to(user))
 
 
 class Entry(models.Model):

@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from studio.accounts import activity
-from studio.accounts.models import Membership, User
+from studio.accounts.access import readers_of
+from studio.accounts.models import User
 from studio.core.markdown import mentions, plain
 from studio.reports.errors import ReviewError
 from studio.reports.models import Comment, Report
@@ -147,8 +148,8 @@ def _concerned(made: Comment) -> dict[int, str]:
 
 
 def _members(made: Comment, names: Sequence[str]) -> list[int]:
-    """Members of the team with these log-in names (in lower case)."""
+    """Those who see the project and have one of these log-in names (in lower case)."""
     if not names:
         return []
-    rows = Membership.objects.filter(team_id=made.project.team_id, user__is_active=True)
-    return [pk for pk, name in rows.values_list("user_id", "user__username") if name.lower() in names]
+    rows = readers_of(made.project).values_list("pk", "username")
+    return [pk for pk, name in rows if name.lower() in names]

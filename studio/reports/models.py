@@ -14,17 +14,17 @@ from studio.runs.models import Checkpoint, Run
 
 
 class OfRunQuerySet(models.QuerySet[Any]):
-    """Rows with a `run`: seen by the members of its team."""
+    """Rows with a `run`: seen by those who see its project."""
 
     def visible_to(self, user: User) -> OfRunQuerySet:
-        return self.filter(run__project__team__memberships__user=user)
+        return self.filter(run__project__in=Project.objects.visible_to(user))
 
 
 class OfProjectQuerySet(models.QuerySet[Any]):
-    """Rows with a `project`: seen by the members of its team."""
+    """Rows with a `project`: seen by those who see that."""
 
     def visible_to(self, user: User) -> OfProjectQuerySet:
-        return self.filter(project__team__memberships__user=user)
+        return self.filter(project__in=Project.objects.visible_to(user))
 
 
 class Report(models.Model):
@@ -69,8 +69,8 @@ class ReportVersion(models.Model):
 
 class CommentQuerySet(models.QuerySet["Comment"]):
     def visible_to(self, user: User) -> CommentQuerySet:
-        of_run = models.Q(run__project__team__memberships__user=user)
-        return self.filter(of_run | models.Q(report__project__team__memberships__user=user))
+        of_run = models.Q(run__project__in=Project.objects.visible_to(user))
+        return self.filter(of_run | models.Q(report__project__in=Project.objects.visible_to(user)))
 
 
 class Comment(models.Model):

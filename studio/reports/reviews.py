@@ -7,8 +7,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from studio.accounts import activity
+from studio.accounts.access import readers_of
 from studio.accounts.audit import record
-from studio.accounts.models import Membership, User
+from studio.accounts.models import User
 from studio.core.markdown import plain
 from studio.reports.comments import LONGEST
 from studio.reports.errors import ReviewError
@@ -20,11 +21,11 @@ WORDS = {State.APPROVED: "approved", State.CHANGES: "asked for changes to"}
 
 
 def ask(*, run: Run, by: User, reviewer: User, note: str = "") -> ReviewRequest:
-    """ReviewError when the reviewer is not in the team, is who asks, or has been asked already."""
+    """ReviewError when the reviewer may not see the run, is who asks, or has been asked already."""
     if reviewer.pk == by.pk:
         raise ReviewError("Ask somebody else: who asks for a review cannot give it.")
-    if not Membership.objects.filter(team_id=run.project.team_id, user=reviewer, user__is_active=True).exists():
-        raise ReviewError(f"{reviewer} is not in this team and could not see the run.")
+    if not readers_of(run.project).filter(pk=reviewer.pk).exists():
+        raise ReviewError(f"{reviewer} is not in this project and could not see the run.")
     try:
         with transaction.atomic():
             made = ReviewRequest.objects.create(run=run, asked_by=by, reviewer=reviewer, note=note.strip()[:LONGEST])

@@ -13,7 +13,7 @@ from studio.runs.worker_models import Worker
 
 class PreflightQuerySet(models.QuerySet["Preflight"]):
     def visible_to(self, user: User) -> PreflightQuerySet:
-        return self.filter(project__team__memberships__user=user)
+        return self.filter(project__in=Project.objects.visible_to(user))
 
 
 class Preflight(models.Model):

@@ -51,7 +51,7 @@ RESUMABLE = (State.PAUSED, State.FAILED, State.CANCELLED)
 
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: User) -> RunQuerySet:
-        return self.filter(project__team__memberships__user=user)
+        return self.filter(project__in=Project.objects.visible_to(user))
 
     def active(self) -> RunQuerySet:
         return self.exclude(state__in=[*SETTLED, State.DRAFT])
@@ -299,7 +299,7 @@ class RunStar(models.Model):
 
 class TableViewQuerySet(models.QuerySet["TableView"]):
     def visible_to(self, user: User) -> TableViewQuerySet:
-        return self.filter(models.Q(user=user) | models.Q(user=None), project__team__memberships__user=user)
+        return self.filter(models.Q(user=user) | models.Q(user=None), project__in=Project.objects.visible_to(user))
 
 
 class TableView(models.Model):
@@ -379,7 +379,7 @@ class RunEvent(models.Model):
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
     def visible_to(self, user: User) -> CheckpointQuerySet:
-        return self.filter(run__project__team__memberships__user=user)
+        return self.filter(run__project__in=Project.objects.visible_to(user))
 
     def usable(self) -> CheckpointQuerySet:
         return self.filter(superseded=False, deleted_at__isnull=True)

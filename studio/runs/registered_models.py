@@ -12,12 +12,12 @@ from studio.accounts.models import Project, User
 
 class RegisteredModelQuerySet(models.QuerySet["RegisteredModel"]):
     def visible_to(self, user: User) -> RegisteredModelQuerySet:
-        return self.filter(project__team__memberships__user=user)
+        return self.filter(project__in=Project.objects.visible_to(user))
 
 
 class OfRegisteredQuerySet(models.QuerySet["RegisteredVersion"]):
     def visible_to(self, user: User) -> OfRegisteredQuerySet:
-        return self.filter(model__project__team__memberships__user=user)
+        return self.filter(model__project__in=Project.objects.visible_to(user))
 
     def living(self) -> OfRegisteredQuerySet:
         return self.filter(deleted_at__isnull=True)
@@ -25,7 +25,7 @@ class OfRegisteredQuerySet(models.QuerySet["RegisteredVersion"]):
 
 class AliasMoveQuerySet(models.QuerySet["AliasMove"]):
     def visible_to(self, user: User) -> AliasMoveQuerySet:
-        return self.filter(model__project__team__memberships__user=user)
+        return self.filter(model__project__in=Project.objects.visible_to(user))
 
 
 class RegisteredModel(models.Model):

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from studio.accounts import audit
-from studio.accounts.models import Role, User
+from studio.accounts.models import Project, User
 from studio.runs import publish, queue
 from studio.runs.errors import RunError, StaleState
 from studio.runs.models import Run, RunEvent, RunQuerySet, State
@@ -100,9 +100,7 @@ def editable(runs: RunQuerySet, user: User) -> RunQuerySet:
     """Those that the user may change."""
     if user.is_superuser:
         return runs
-    return runs.filter(
-        project__team__memberships__user=user, project__team__memberships__role__in=Role.at_least(Role.EDITOR)
-    )
+    return runs.filter(project__in=Project.objects.editable_by(user))
 
 
 def _waiting() -> RunQuerySet:

@@ -14,10 +14,11 @@ from studio.runs.models import Run
 
 
 class OfPlaceQuerySet(models.QuerySet[Any]):
-    """Rows with a `team` or a `project`: seen by the members of its team."""
+    """Rows of a team, or of a `project` in it: seen by those who see that."""
 
     def visible_to(self, user: User) -> OfPlaceQuerySet:
-        return self.filter(team__in=Team.objects.visible_to(user))
+        of_team = Q(project=None, team__in=Team.objects.visible_to(user))
+        return self.filter(of_team | Q(project__in=Project.objects.visible_to(user)))
 
 
 class RetentionRule(models.Model):

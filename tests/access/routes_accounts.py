@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from studio.accounts.invites import create_invite
 from studio.accounts.links import make_login_link
-from studio.accounts.members import create_invite
 from studio.accounts.models import Invite, Role
 from studio.accounts.tokens import create_token
 from tests.access.matrix import Route, administers, edits, nothing, public, reads, signed_in
 from tests.access.people import People
-from tests.factories import PASSWORD, make_member
+from tests.factories import PASSWORD, make_member, make_team
 
 
 def a_team(people: People) -> dict[str, Any]:
@@ -28,6 +28,12 @@ def a_member(people: People) -> dict[str, Any]:
 def an_invite(people: People) -> dict[str, Any]:
     create_invite(team=people.team, role=Role.VIEWER, by=people.owner)
     return {"pk": Invite.objects.latest("pk").pk}
+
+
+def a_colleague(people: People, kwargs: dict[str, Any]) -> dict[str, str]:
+    """Somebody who is in another team of the owner."""
+    other = make_member(make_team(admin=people.owner))
+    return {"username": other.user.username, "role": "viewer"}
 
 
 def a_link(people: People) -> dict[str, Any]:
@@ -75,8 +81,8 @@ ROUTES = [
     signed_in("team-create"),
     signed_in("team-create", method="POST", ok=302, data=lambda p, kwargs: {"name": "Second"}),
     reads("team", a_team),
-    administers("member-add", a_team, data=lambda p, kwargs: {"username": "stranger", "role": "viewer"}),
-    administers("invite-create", a_team, ok=200, data=lambda p, kwargs: {"role": "viewer"}),
+    administers("member-add", a_team, data=a_colleague),
+    administers("invite-create", a_team, ok=200, data=lambda p, kwargs: {"role": "viewer", "days": "7"}),
     administers("audit-log", a_team, method="GET", ok=200),
     administers("member", a_member, data=lambda p, kwargs: {"role": "editor"}),
     administers("member-remove", a_member),
@@ -88,9 +94,9 @@ ROUTES = [
         nothing,
         "POST",
         {"owner": 302, "editor": 302, "viewer": 200, "stranger": 200, "anonymous": 302},
-        data=lambda p, kwargs: {"team": p.team.pk, "name": "Another"},
+        data=lambda p, kwargs: {"team": p.team.pk, "name": "Another", "visibility": "team"},
     ),
     edits("project-edit", a_project, method="GET", ok=200),
-    edits("project-edit", a_project, data=lambda p, kwargs: {"name": "Renamed"}),
+    edits("project-edit", a_project, data=lambda p, kwargs: {"name": "Renamed", "visibility": "team"}),
     administers("project-archive", a_project),
 ]

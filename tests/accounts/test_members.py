@@ -3,15 +3,8 @@
 import pytest
 
 from studio.accounts.errors import InviteError, MemberError
-from studio.accounts.members import (
-    accept_invite,
-    add_member,
-    change_member,
-    create_invite,
-    remove_member,
-    revoke_invite,
-    usable_invite,
-)
+from studio.accounts.invites import accept_invite, create_invite, revoke_invite, usable_invite
+from studio.accounts.members import add_member, change_member, remove_member
 from studio.accounts.models import AuditEntry, Invite, Membership, Role
 from tests.access.people import People
 from tests.factories import make_user

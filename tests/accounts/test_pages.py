@@ -77,7 +77,8 @@ def test_forms_take_only_their_own_fields(people: People) -> None:
     user = User.objects.get(pk=people.viewer.pk)
     assert (user.username, user.is_superuser, user.is_staff) == ("viewer", False, False)
     people.client("editor").post(
-        reverse("project-edit", args=[people.project.pk]), {"name": "New", "team": people.other_project.team_id}
+        reverse("project-edit", args=[people.project.pk]),
+        {"name": "New", "visibility": "team", "team": people.other_project.team_id},
     )
     project = Project.objects.get(pk=people.project.pk)
     assert (project.name, project.team) == ("New", people.team)
@@ -85,9 +86,11 @@ def test_forms_take_only_their_own_fields(people: People) -> None:
 
 def test_a_project_is_made_only_in_a_team_of_ones_own(people: People) -> None:
     client = people.client("editor")
-    refused = client.post(reverse("project-create"), {"team": people.other_project.team_id, "name": "Mine"})
+    refused = client.post(
+        reverse("project-create"), {"team": people.other_project.team_id, "name": "Mine", "visibility": "team"}
+    )
     assert refused.status_code == 200
-    client.post(reverse("project-create"), {"team": people.team.pk, "name": "Digits"})
+    client.post(reverse("project-create"), {"team": people.team.pk, "name": "Digits", "visibility": "team"})
     assert Project.objects.filter(team=people.team, name="Digits").count() == 2
 
 
@@ -111,7 +114,7 @@ def test_a_member_leaves_alone_but_removes_nobody(people: People) -> None:
 def test_an_invitation_link_is_shown_once_and_starts_with_the_public_address(people: People, settings) -> None:
     client = people.client("owner")
     response = client.post(
-        reverse("invite-create", args=[people.team.pk]), {"role": "editor"}, headers={"Host": "localhost"}
+        reverse("invite-create", args=[people.team.pk]), {"role": "editor", "days": "7"}, headers={"Host": "localhost"}
     )
     assert f"{settings.PUBLIC_URL}/join/" in response.content.decode()
     assert "/join/" not in client.get(reverse("team", args=[people.team.pk])).content.decode()

@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from studio.accounts.invites import create_invite
 from studio.accounts.links import make_login_link
-from studio.accounts.members import create_invite
 from studio.accounts.models import AuditEntry, Membership, Role, User
 from tests.access.people import People
 from tests.factories import PASSWORD, make_user

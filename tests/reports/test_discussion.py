@@ -152,7 +152,7 @@ def test_only_who_was_asked_answers(people: People, run: Run) -> None:
 
 
 def test_nobody_reviews_what_they_asked_about_or_cannot_see(people: People, run: Run) -> None:
-    for reviewer, words in ((people.editor, "somebody else"), (people.stranger, "not in this team")):
+    for reviewer, words in ((people.editor, "somebody else"), (people.stranger, "not in this project")):
         with pytest.raises(ReviewError, match=words):
             reviews.ask(run=run, by=people.editor, reviewer=reviewer)
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from studio.accounts.access import can, get_for
 from studio.accounts.forms import ProjectForm
 from studio.accounts.models import Project, Role, Team, User
-from studio.accounts.projects import archive_project, create_project, edit_project
+from studio.accounts.projects import archive_project, create_project, edit_project, show_project
 
 PAGE_SIZE = 50
 
@@ -34,8 +34,15 @@ def project_create(request: HttpRequest) -> HttpResponse:
     teams = Team.objects.filter(memberships__user=user, memberships__role__in=Role.at_least(Role.EDITOR))
     form = ProjectForm(request.POST or None, teams=teams)
     if request.method == "POST" and form.is_valid():
-        project = create_project(by=user, **form.cleaned_data)
-        return redirect("project", project.pk)
+        given = form.cleaned_data
+        project = create_project(
+            team=given["team"],
+            name=given["name"],
+            description=given["description"],
+            is_private=form.is_private(),
+            by=user,
+        )
+        return redirect("project-edit" if project.is_private else "project", project.pk)
     return render(request, "accounts/project_form.html", {"form": form, "teams": teams})
 
 
@@ -44,7 +51,9 @@ def project_edit(request: HttpRequest, pk: int) -> HttpResponse:
     project = get_for(request.user, Project.objects.select_related("team"), pk, Role.EDITOR)
     form = ProjectForm(request.POST or None, project=project)
     if request.method == "POST" and form.is_valid():
-        edit_project(project=project, by=cast(User, request.user), **form.cleaned_data)
+        given, user = form.cleaned_data, cast(User, request.user)
+        edit_project(project=project, name=given["name"], description=given["description"], by=user)
+        show_project(project=project, is_private=form.is_private(), people=given["people"], by=user)
         messages.success(request, "Saved.")
         return redirect("project", project.pk)
     context = {"form": form, "project": project, "is_admin": can(request.user, project, Role.ADMIN)}

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from studio.accounts import links, members, tries
+from studio.accounts import invites, links, tries
 from studio.accounts.audit import record
 from studio.accounts.errors import AccountsError
 from studio.accounts.forms import LoginForm, SignUpForm
@@ -86,19 +86,19 @@ def log_in_by_link(request: HttpRequest, token: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def join(request: HttpRequest, token: str) -> HttpResponse:
     """Join a team by invitation: with the account one has, or with a new one."""
-    invite = members.usable_invite(token)
+    invite = invites.usable_invite(token)
     if invite is None:
         return render(request, "accounts/join.html", {"invite": None}, status=404)
     signed_in = request.user.is_authenticated
     form = None if signed_in else SignUpForm(request.POST or None)
     if request.method == "POST" and (form is None or form.is_valid()):
-        user = cast(User, request.user) if form is None else _new_user(form)
+        user = cast(User, request.user) if form is None else _new_user(form, invite.email)
         try:
             with transaction.atomic():
                 if form is not None:
                     user.save()
                     record(user, "user.create", user)
-                team = members.accept_invite(token=token, user=user)
+                team = invites.accept_invite(token=token, user=user)
         except AccountsError as error:
             messages.error(request, str(error))
             return redirect("home" if signed_in else "login")
@@ -109,8 +109,8 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "accounts/join.html", {"invite": invite, "form": form})
 
 
-def _new_user(form: SignUpForm) -> User:
+def _new_user(form: SignUpForm, email: str) -> User:
     """Not saved yet: the password is hashed before the transaction, which must be short."""
-    user = User(username=form.cleaned_data["username"])
+    user = User(username=form.cleaned_data["username"], email=email)
     user.set_password(form.cleaned_data["password"])
     return user

@@ -10,13 +10,12 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from studio.accounts import members
+from studio.accounts import invites, members
 from studio.accounts.access import get_for, role_in
-from studio.accounts.errors import MemberError
+from studio.accounts.errors import InviteError, MemberError
 from studio.accounts.forms import InviteForm, MemberForm, NewMemberForm, TeamForm
 from studio.accounts.models import AuditEntry, Invite, Membership, Role, Team, User
 from studio.accounts.projects import create_team
@@ -42,7 +41,7 @@ def team_create(request: HttpRequest) -> HttpResponse:
 @require_POST
 def member_add(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_for(request.user, Team.objects, pk, Role.ADMIN)
-    form = NewMemberForm(request.POST)
+    form = NewMemberForm(request.POST, by=cast(User, request.user))
     if not form.is_valid():
         return _page(request, found, status=400, new_member=form)
     user, role = form.cleaned_data["username"], Role(form.cleaned_data["role"])
@@ -95,19 +94,31 @@ def member_remove(request: HttpRequest, pk: int) -> HttpResponse:
 @never_cache
 @require_POST
 def invite_create(request: HttpRequest, pk: int) -> HttpResponse:
-    """Answers with the page itself: the link is shown this once and stored nowhere."""
+    """Answers with the page itself: the link is shown this once and stored nowhere, also when it was sent."""
     found = get_for(request.user, Team.objects, pk, Role.ADMIN)
     form = InviteForm(request.POST)
     if not form.is_valid():
         return _page(request, found, status=400, new_invite=form)
-    token = members.create_invite(team=found, role=Role(form.cleaned_data["role"]), by=cast(User, request.user))
-    return _page(request, found, invite_url=settings.PUBLIC_URL + reverse("join", args=[token]))
+    given, user = form.cleaned_data, cast(User, request.user)
+    email: str = given.get("email", "")
+    context: dict[str, Any] = {}
+    try:
+        token = invites.create_invite(team=found, role=Role(given["role"]), by=user, days=given["days"], email=email)
+        invite = invites.usable_invite(token)
+        context = {"invite": invite, "invite_url": settings.PUBLIC_URL + reverse("join", args=[token])}
+        if invite is not None and email:
+            invites.send_invite(invite=invite, url=context["invite_url"], by=user)
+            context["invite_sent"] = True
+    except InviteError as error:
+        form.add_error(None, str(error))
+        return _page(request, found, status=200 if context else 400, new_invite=form, **context)
+    return _page(request, found, **context)
 
 
 @require_POST
 def invite_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_for(request.user, Invite.objects.all(), pk, Role.ADMIN)
-    members.revoke_invite(invite=found, by=cast(User, request.user))
+    invites.revoke_invite(invite=found, by=cast(User, request.user))
     messages.success(request, "The invitation no longer opens anything.")
     return redirect("team", found.team_id)
 
@@ -122,14 +133,13 @@ def audit_log(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _page(request: HttpRequest, team: Team, *, status: int = 200, **forms: Any) -> HttpResponse:
     is_admin = role_in(request.user, team) == Role.ADMIN
-    invites = Invite.objects.filter(team=team, used_at=None, expires_at__gt=timezone.now()) if is_admin else ()
     context = {
         "team": team,
         "is_admin": is_admin,
         "roles": Role.choices,
         "members": team.memberships.select_related("user").order_by("user__username")[:MOST_MEMBERS],
-        "invites": invites,
-        "new_member": NewMemberForm(),
+        "invites": invites.open_invites(team).select_related("created_by") if is_admin else (),
+        "new_member": NewMemberForm(by=cast(User, request.user)),
         "new_invite": InviteForm(),
         **forms,
     }

@@ -35,7 +35,7 @@ def read_me(request: HttpRequest) -> dict[str, Any]:
 def list_projects(
     request: HttpRequest, archived: bool = False, limit: Limit = 50, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """The projects of one's teams, the newest first."""
+    """The projects that one sees, the newest first."""
     found = Project.objects.visible_to(user_of(request)).select_related("team")
     return page_of(found if archived else found.active(), limit, cursor)
 
@@ -55,7 +55,10 @@ def create_project(request: HttpRequest, given: ProjectGiven) -> Status[Project]
             raise ApiError(422, "invalid", "Say in which team: `team` is its id, see /me.", {"team": "is needed"})
         given.team = teams[0].pk
     team = get_for(user, Team.objects, given.team, Role.EDITOR)
-    return Status(201, projects.create_project(team=team, name=given.name, description=given.description, by=user))
+    made = projects.create_project(
+        team=team, name=given.name, description=given.description, is_private=given.private, by=user
+    )
+    return Status(201, made)
 
 
 @router.get("/projects/{pk}", response=ProjectOut, tags=["projects"])

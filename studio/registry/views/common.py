@@ -47,8 +47,7 @@ def start_projects(request: HttpRequest, project: Project | None) -> list[Projec
     if project is not None:
         return [project] if can(request.user, project, Role.EDITOR) else []
     user = cast(User, request.user)
-    teams = Membership.objects.filter(user=user, role__in=Role.at_least(Role.EDITOR)).values("team_id")
-    return list(Project.objects.filter(team__in=teams).active()[:10])
+    return list(Project.objects.editable_by(user).active()[:10])
 
 
 def needs_code_right(request: HttpRequest, project: Project) -> HttpResponse | None:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from studio.accounts.access import can, get_for, require
+from studio.accounts.access import can, get_for, readers_of, require
 from studio.accounts.models import Role, User
 from studio.reports import comments, reviews
 from studio.reports.errors import ReviewError
@@ -127,8 +127,7 @@ def _own(request: HttpRequest, pk: int, others: Role | None = None) -> Comment:
 
 
 def _people(found: Run, request: HttpRequest) -> Any:
-    rows = User.objects.filter(memberships__team_id=found.project.team_id, is_active=True)
-    return rows.exclude(pk=cast(User, request.user).pk).order_by("username")
+    return readers_of(found.project).exclude(pk=cast(User, request.user).pk).order_by("username")
 
 
 def _page(
@@ -139,7 +138,7 @@ def _page(
     page = Paginator(roots.order_by("-created_at", "-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
     shown = list(page)[::-1]
     answers = Comment.objects.filter(parent__in=shown).select_related("author")[:MOST_ANSWERS]
-    names = User.objects.filter(memberships__team_id=found.project.team_id).values_list("username", flat=True)
+    names = readers_of(found.project).values_list("username", flat=True)
     context = {
         **page_of(found, "discussion"),
         "page": page,

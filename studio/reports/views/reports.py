@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from studio.accounts.access import can, get_for
+from studio.accounts.access import can, get_for, readers_of
 from studio.accounts.models import Project, Role, User
 from studio.core.download import safe_name
 from studio.reports import comments, export, writing
@@ -173,7 +173,7 @@ def _page(
             about.get(thread.comment.block, rest).append(thread)
     for part in parts:
         part["threads"] = about[part["key"]]
-    names = User.objects.filter(memberships__team_id=found.project.team_id).values_list("username", flat=True)
+    names = readers_of(found.project).values_list("username", flat=True)
     context = {
         "report": found,
         "project": found.project,

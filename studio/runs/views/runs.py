@@ -40,16 +40,24 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "metrics": _metrics(found),
         "reproduction": reproduce.reproduction_of(found),
         "began_with": starts.origin(found, cast(User, request.user)),
-        "children": found.children.order_by("-number")[:MOST_CHILDREN],
+        "parent": _parent_of(request, found),
+        "children": found.children.visible_to(cast(User, request.user)).order_by("-number")[:MOST_CHILDREN],  # type: ignore[attr-defined]
         "no_worker": found.state == State.QUEUED and not online().filter(pool=found.pool).exists(),
     }
     return render(request, "runs/overview.html", context)
 
 
+def _parent_of(request: HttpRequest, found: Run) -> Run | None:
+    """What it was made from, unless that is in a project that the user does not see."""
+    if found.parent_id is None:
+        return None
+    return Run.objects.visible_to(cast(User, request.user)).filter(pk=found.parent_id).first()
+
+
 @require_GET
 def run_config(request: HttpRequest, pk: int) -> HttpResponse:
     found = read(request, pk)
-    parent = found.parent
+    parent = _parent_of(request, found)
     versions = (found.model_version, found.dataset_version)
     tables = diff.tables(found.spec, *(version.option_specs if version else {} for version in versions))
     context = {
