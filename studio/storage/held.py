@@ -21,6 +21,8 @@ from studio.runs.models import Attempt, Checkpoint, Run
 from studio.tracking.models import LogChunk, Media, MetricAxis, MetricChunk, MetricFrame, RunResult, SystemSample
 
 Group = Literal["project", "run"]
+#: What says of a dataset's version that its files stay where they are: on the server, or in a store.
+IN_PLACE = ("info__server_file", "info__stored")
 Sizes = dict[int, dict[str, int]]
 
 
@@ -38,7 +40,7 @@ KINDS = {
     kind.key: kind
     for kind in (
         Kind("checkpoints", "Checkpoints", True, "Weights and the state to go on from, with their manifests."),
-        Kind("datasets", "Datasets", True, "Files that were uploaded or fetched; not those that stay in their place."),
+        Kind("datasets", "Datasets", True, "Files that were uploaded or fetched; not those that stay where they are."),
         Kind("media", "Media", True, "Pictures, sounds, tables and texts that runs logged."),
         Kind("working", "Working files", True, "What trainers wrote down while they ran; the database has it since."),
         Kind("uploads", "Uploads under way", True, "Files that are arriving, or wait to be looked into."),
@@ -130,9 +132,9 @@ def dataset_files(project_pks: list[int] | None) -> Iterator[tuple[int, str, int
     if project_pks is not None:
         rows = rows.filter(dataset__project__in=project_pks)
     seen = set()
-    fields = ("dataset__project_id", "blobs", "size_bytes", "info__server_file")
-    for project, files, size, in_place in rows.order_by("pk").values_list(*fields):
-        for digest in {} if in_place else files.values():
+    fields = ("dataset__project_id", "blobs", "size_bytes", *IN_PLACE)
+    for project, files, size, *in_place in rows.order_by("pk").values_list(*fields):
+        for digest in {} if any(in_place) else files.values():
             if (project, digest) not in seen:
                 seen.add((project, digest))
                 yield project, digest, size

@@ -24,7 +24,7 @@ from studio.storage.errors import StorageError
 from studio.storage.held import of_projects, of_runs, of_studio
 from studio.storage.measure import measure_attempts
 from studio.storage.models import Removal
-from studio.storage.sweep import NO_BLOBS, REFERENCES, sweep
+from studio.storage.sweep import NO_BLOBS, REFERENCES, free_without, sweep
 from studio.tracking.models import LogChunk, Media, MetricFrame
 from tests.access.people import People
 from tests.factories import (
@@ -139,6 +139,17 @@ def test_a_file_that_several_name_counts_once_for_the_first(people: People) -> N
     assert sizes.get(second.pk, {}).get("media", 0) == 0
     whole = of_projects([people.project.pk])[people.project.pk]
     assert whole["media"] + whole["datasets"] == len(PICTURES[0]) + len(PICTURES[1]) == on_disk()
+
+
+@pytest.mark.parametrize("place", ["server_file", "stored"])
+def test_data_that_stay_where_they_are_hold_nothing_here(people: People, place: str) -> None:
+    fields = {"blobs": {"path": "5" * 64}, "size_bytes": 10**9, "info": {place: {"size_bytes": 10**9}}}
+    version = make_dataset_version(project=people.project, **fields)
+    assert of_projects([people.project.pk]).get(people.project.pk, {}).get("datasets", 0) == 0
+    assert of_studio()["datasets"] == 0 and differences() == []
+    trash.move_entry(entry=version.dataset, user=people.owner)
+    assert trash.entries(people.project)[0].size_bytes == 0
+    assert free_without([], [version.dataset_id]) == 0
 
 
 def test_texts_count_in_bytes(people: People) -> None:
