@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +11,59 @@ from studio.registry.models import DatasetVersion
 from studio.runs.models import Run
 
 Spec = dict[str, Any]
+TICK_S = 0.2
 
 
 def bring_data(spec: Spec, version: DatasetVersion | None, tick: Callable[[], None]) -> tuple[Spec, str]:
     """(the specification with the file where it is here, what people should know); as it is without such data.
 
-    `tick` is called again and again meanwhile, and may raise to end it. StoredChanged, StoreError: see `stored.bring`.
+    `tick` is called again and again meanwhile, also while the store says nothing, and may raise to end it.
+    StoredChanged, StoreError: see `stored.bring`.
     """
     if version is None or "stored" not in version.info:
         return spec, ""
-    tick()
-    brought = stored.bring(version, lambda share: tick())
+    brought = _Bringing(version).wait(tick)
     in_use = Run.objects.held().filter(dataset_version__info__has_key="stored")
     digests = in_use.values_list("dataset_version__blobs__path", flat=True)
     stored.evict({version.blobs["path"], *(digest for digest in digests if digest)})
     files = {**spec["data"].get("files", {}), "path": str(brought.path)}
     return {**spec, "data": {**spec["data"], "files": files}}, brought.notice
+
+
+class _Abandoned(Exception):
+    """Nobody waits for it any more."""
+
+
+class _Bringing:
+    """In a thread of its own, which uses no database: a store that hangs must not cost the run its lease."""
+
+    def __init__(self, version: DatasetVersion) -> None:
+        self._version = version
+        self._found: stored.Brought | None = None
+        self._error: Exception | None = None
+        self._abandoned = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="data", daemon=True)
+        self._thread.start()
+
+    def wait(self, tick: Callable[[], None]) -> stored.Brought:
+        try:
+            while self._thread.is_alive():
+                tick()
+                self._thread.join(TICK_S)
+        except BaseException:
+            self._abandoned.set()
+            raise
+        if self._found is None:
+            assert self._error is not None
+            raise self._error
+        return self._found
+
+    def _run(self) -> None:
+        try:
+            self._found = stored.bring(self._version, self._tell)
+        except Exception as error:
+            self._error = error
+
+    def _tell(self, share: float) -> None:
+        if self._abandoned.is_set():
+            raise _Abandoned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -70,16 +70,27 @@ def test_a_store_that_is_away_is_tried_again(run: Run, standby: Standby, setting
     assert "cannot be read" in run.reason
 
 
-def test_a_cancel_ends_the_wait_for_data(run: Run, standby: Standby, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = stored.Store.read
+def test_a_cancel_ends_the_wait_for_a_store_that_hangs(
+    run: Run, standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, let_go, read = threading.Event(), threading.Event(), stored.Store.read
 
-    def slowly(store: stored.Store, url: str) -> Iterator[bytes]:
-        request_cancel(run=Run.objects.get(pk=run.pk), user=None)
-        for byte in b"".join(read(store, url)):
-            time.sleep(0.05)  # so that the supervisor looks for orders
-            yield bytes([byte])
+    def hangs(store: stored.Store, url: str) -> Iterator[bytes]:
+        asked.set()
+        let_go.wait(60)
+        yield from read(store, url)
 
-    monkeypatch.setattr(stored.Store, "read", slowly)
-    supervise(run, standby)
-    assert (run.state, run.outcome) == (State.CANCELLED, "cancelled"), run.reason
+    def hook() -> int:
+        if asked.is_set():
+            asked.clear()
+            request_cancel(run=Run.objects.get(pk=run.pk), user=None)
+        return 0
+
+    monkeypatch.setattr(stored.Store, "read", hangs)
+    supervise(run, standby, hook)
+    assert (run.state, run.outcome, run.reason) == (State.CANCELLED, "cancelled", "Stopped before its data was here.")
+    let_go.set()
+    for thread in threading.enumerate():
+        if thread.name == "data":
+            thread.join(60)
     assert list(stored.cache_path("0" * 64).parent.iterdir()) == []
