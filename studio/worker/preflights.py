@@ -25,6 +25,7 @@ from studio.worker.standby import Standby
 log = logging.getLogger(__name__)
 POLL_S = 0.05
 MOST_BYTES = 4 << 20
+TOO_LONG = {"check": "the first steps alone take longer", "rates": "its steps are slow"}
 
 
 def answer(asked: Preflight, standby: Standby, *, stops_asked: Callable[[], int] = lambda: 0) -> None:
@@ -76,7 +77,7 @@ def _ask_trainer(
             if stops_asked():
                 return None
             if time.monotonic() > deadline:
-                words = "the first steps alone take longer" if asked.kind == "check" else "its steps are slow"
+                words = TOO_LONG.get(asked.kind, "the model is large, or this worker slow")
                 return {"error": f"It did not end within {preflight.LIMIT_S:.0f} s: {words}."}
             time.sleep(POLL_S)
         path = folder / "answer.json"

@@ -14,7 +14,7 @@ import torch
 from tests.trainer_core.standalone.trained import arrays, images, lines, spec_of, table, train
 from trainer_core.launching import build
 from trainer_core.spec import DataRef
-from trainer_core.standalone.inputs import InputError
+from trainer_core.standalone.inputs import InputError, Line, Prompt
 from trainer_core.standalone.predictor import Predictor
 from trainer_core.zoo.lines import labelled
 
@@ -105,6 +105,11 @@ def test_a_number_comes_back_in_its_unit_and_a_prompt_goes_on(tmp_path: Path) ->
     assert first == text.predict(["Shall I"], length=70)[0]
     with pytest.raises(InputError, match="Type a beginning"):
         text.predict(["日本"])
+
+
+def test_characters_that_training_has_not_seen_are_unknown() -> None:
+    assert Line(["a", "c"], 4).batch(["abc", "c"]).tolist() == [[2, 1, 3, 0], [3, 0, 0, 0]]
+    assert Prompt(["a", "c"], 2).batch(["abcc"]).tolist() == [[1, 1]]
 
 
 def test_wrong_inputs_are_told_in_words(tmp_path: Path) -> None:
