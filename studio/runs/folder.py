@@ -78,6 +78,8 @@ def entries(run: Run, *, with_data: bool = True, with_weights: bool = True) -> I
     start = run.start_checkpoint
     if spec.start is not None and (start is None or not checkpoints.sha256_of(start)):
         raise RunError(f"{run} began with a checkpoint that is gone, so it cannot be trained again.")
+    # A run of another project is not shown to everybody who sees this one, so neither are its weights.
+    begun = start if spec.start and start and start.run.project_id == run.project_id else None
     files = data_files(run)
     given = [file for file in files if file.path is not None and with_data]
     host = hosts_of([run]).get(run.pk, {})
@@ -93,6 +95,7 @@ def entries(run: Run, *, with_data: bool = True, with_weights: bool = True) -> I
     }
     also = ["pyarrow"] if spec.data.ref == "ParquetTable" else []
     told = {"run": run, "spec": spec, "files": files, "given": given, "last": last, "expected": expected, "host": host}
+    told["begun"] = begun
     texts = {
         "README.md": render_to_string("runs/folder.md", told),
         "requirements.txt": requirements(host, also),
@@ -102,7 +105,7 @@ def entries(run: Run, *, with_data: bool = True, with_weights: bool = True) -> I
         **readable_code("model", spec.model),
         **readable_code("data", spec.data),
     }
-    return _sent(top, texts, given, last if with_weights else None, start if spec.start else None)
+    return _sent(top, texts, given, last if with_weights else None, begun)
 
 
 def portable(spec: RunSpec, files: list[DataFile]) -> RunSpec:

@@ -66,7 +66,7 @@ class Preflight(models.Model):
 
 class CheckpointFileQuerySet(models.QuerySet["CheckpointFile"]):
     def visible_to(self, user: User) -> CheckpointFileQuerySet:
-        return self.filter(project__team__memberships__user=user)
+        return self.filter(project__in=Project.objects.visible_to(user))
 
 
 class CheckpointFile(models.Model):

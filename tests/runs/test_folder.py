@@ -23,10 +23,18 @@ from django.urls import reverse
 from studio.core import blobs
 from studio.core.zipping import SMALL_BYTES, Entry, zipped
 from studio.runs import folder
-from studio.runs.checkpoints import folder_of
+from studio.runs.checkpoints import folder_of, path_of
 from studio.runs.models import Run, State
 from tests.access.people import People
-from tests.factories import make_attempt, make_checkpoint, make_dataset_version, make_external_run, make_run
+from tests.factories import (
+    make_attempt,
+    make_checkpoint,
+    make_dataset_version,
+    make_external_run,
+    make_project,
+    make_run,
+    write_checkpoint,
+)
 from trainer_core.checkpoint.io import sha256_of
 from trainer_core.launch import Attempt
 from trainer_core.launching.packages import imported
@@ -192,6 +200,26 @@ def test_data_by_its_path_on_the_server_never_leaves(people: People, finished: R
     page = people.client("viewer").get(reverse("run-folder", args=[finished.pk])).content.decode()
     assert "so it stays there" in page
     assert files["path"] not in page
+
+
+@pytest.mark.django_db
+def test_weights_of_another_project_that_a_run_began_with_are_asked_for(
+    people: People, tmp_path: Path, capsys: Any
+) -> None:
+    mine, other = (
+        write_checkpoint(make_run(p, state=State.SUCCEEDED)) for p in (people.project, make_project(team=people.team))
+    )
+    for number, checkpoint in enumerate((mine, other)):
+        run = make_run(people.project, state=State.SUCCEEDED, start_checkpoint=checkpoint)
+        run.spec["start"] = {"mode": "weights", "sha256": "c" * 64, "file": str(path_of(checkpoint)), "name": "one"}
+        run.save(update_fields=["spec"])
+        whole, top = download(people, run), folder.folder_name(run)
+        assert (f"{top}/start/checkpoint.ckpt" in whole.namelist()) is (checkpoint == mine)
+        assert str(path_of(checkpoint)) not in whole.read(f"{top}/run/spec.json").decode()
+        whole.extractall(tmp_path / str(number))
+    assert f"sha256 is `{'c' * 64}`" in " ".join(whole.read(f"{top}/README.md").decode().split())
+    assert again.train_again(tmp_path / "1" / top, {}) == again.UNKNOWN
+    assert f"sha256 is {'c' * 64} at start/checkpoint.ckpt" in capsys.readouterr().out
 
 
 @pytest.mark.django_db

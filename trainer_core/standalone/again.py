@@ -63,6 +63,11 @@ def _placed(spec: RunSpec, folder: Path, given: Mapping[str, str]) -> RunSpec:
                 f"The data of the argument {name} is not in this folder. Give the file whose sha256 is {digest}: "
                 f"python3 reproduce.py --data {name}=FILE"
             )
+    if spec.start is not None and not (folder / spec.start.file).is_file():
+        raise FileNotFoundError(
+            f"The checkpoint that the run began with is not in this folder. Put the file whose sha256 is "
+            f"{spec.start.sha256} at {spec.start.file}."
+        )
     data = replace(spec.data, files={name: str(path.resolve()) for name, path in files.items()})
     start = spec.start and replace(spec.start, file=str((folder / spec.start.file).resolve()))
     return replace(spec, data=data, start=start)
