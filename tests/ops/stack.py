@@ -75,9 +75,9 @@ class Browser:
         return self._opener.open(url, data, timeout=30).read().decode()
 
 
-def token_of(up: Studio) -> str:
-    """A token of the administrator, made as a person makes one; uses up the link."""
-    browser = Browser()
+def token_of(up: Studio, browser: Browser | None = None) -> str:
+    """A token of the administrator, made as a person makes one; uses up the link, by which the browser signs in."""
+    browser = browser or Browser()
     browser.send(browser.get(up.link), up.link)
     account = browser.get(f"{up.url}/account/")
     page = browser.send(account, f"{up.url}/account/tokens/", name="test", scope="write", days="30")
