@@ -89,12 +89,17 @@ _OF_PROJECT: tuple[tuple[str, QuerySet[Any], str, Combinable], ...] = (
 
 def of_projects(pks: list[int]) -> Sizes:
     """Bytes by kind of each of these projects. About 16 queries, whatever they hold."""
-    sizes = _of_runs(pks, "project")
-    for kind, rows, path, size in _OF_PROJECT:
-        _add(sizes, kind, _summed(rows.filter(**{f"{path}__in": pks}), f"{path}_id", size))
-    for pk, _, size_bytes in dataset_files(pks):
-        sizes[pk]["datasets"] += size_bytes
-    return sizes
+    return _with_own(_of_runs(pks, "project"), pks)
+
+
+def of_project(pk: int) -> tuple[dict[str, int], Sizes]:
+    """Of one project, and of each of its runs that holds any. About 18 queries."""
+    of_run = of_runs(pk)
+    sizes: Sizes = defaultdict(lambda: defaultdict(int))
+    for of_one in of_run.values():
+        for kind, size in of_one.items():
+            sizes[pk][kind] += size
+    return _with_own(sizes, [pk])[pk], of_run
 
 
 def of_runs(project_pk: int) -> Sizes:
@@ -138,6 +143,15 @@ def dataset_files(project_pks: list[int] | None) -> Iterator[tuple[int, str, int
             if (project, digest) not in seen:
                 seen.add((project, digest))
                 yield project, digest, size
+
+
+def _with_own(sizes: Sizes, pks: list[int]) -> Sizes:
+    """With what the projects themselves hold added."""
+    for kind, rows, path, size in _OF_PROJECT:
+        _add(sizes, kind, _summed(rows.filter(**{f"{path}__in": pks}), f"{path}_id", size))
+    for pk, _, size_bytes in dataset_files(pks):
+        sizes[pk]["datasets"] += size_bytes
+    return sizes
 
 
 def _of_runs(pks: list[int], group: Group) -> Sizes:

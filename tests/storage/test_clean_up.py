@@ -124,7 +124,7 @@ def test_a_checkpoint_that_another_run_began_with_is_not_offered(people: People)
 def test_the_pages_show_the_numbers(people: People, runs: dict[str, Run], django_assert_max_num_queries: Any) -> None:
     client = people.client("viewer")
     make_old()
-    with django_assert_max_num_queries(45):
+    with django_assert_max_num_queries(32):
         page = client.get(reverse("project-storage", args=[people.project.pk])).content.decode()
     assert "Checkpoints" in page and runs["old"].name in page and "in the trash" in page
     with django_assert_max_num_queries(30):

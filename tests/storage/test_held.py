@@ -21,7 +21,7 @@ from studio.runs.models import Attempt, Run, State
 from studio.storage import let_go, trash
 from studio.storage.disk import differences
 from studio.storage.errors import StorageError
-from studio.storage.held import of_projects, of_runs, of_studio
+from studio.storage.held import of_project, of_projects, of_runs, of_studio
 from studio.storage.measure import measure_attempts
 from studio.storage.models import Removal
 from studio.storage.sweep import NO_BLOBS, REFERENCES, free_without, sweep
@@ -123,6 +123,7 @@ def test_rows_and_files_agree_after_any_workload(people: People, seed: int) -> N
     assert sum(of_studio().values()) == on_disk()
     sizes = of_projects([people.project.pk, work.other.pk])
     for project in (people.project, work.other):
+        assert of_project(project.pk)[0] == sizes.get(project.pk, {})
         own = sizes.get(project.pk, {})
         for kind in ("checkpoints", "media", "working", "points", "logs"):
             assert own.get(kind, 0) == sum(of_one.get(kind, 0) for of_one in of_runs(project.pk).values()), kind

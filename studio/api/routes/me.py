@@ -16,7 +16,7 @@ from studio.api.idempotency import once
 from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas import Me, ProjectGiven, ProjectOut, StorageOut
 from studio.runs.models import Run
-from studio.storage.held import of_projects, of_runs
+from studio.storage.held import of_project
 from studio.storage.shown import totals
 
 router = Router()
@@ -70,7 +70,7 @@ def read_project(request: HttpRequest, pk: int) -> Project:
 def read_storage(request: HttpRequest, pk: int, limit: Limit = 50) -> dict[str, Any]:
     """Bytes of a project by kind, and of its biggest runs."""
     project = _read(user_of(request), str(pk))
-    sizes, of_run = of_projects([pk]).get(pk, {}), of_runs(pk)
+    sizes, of_run = of_project(pk)
     biggest = sorted(of_run, key=lambda run: (-sum(of_run[run].values()), run))[:limit]
     numbers = dict(Run.objects.filter(project=project, pk__in=biggest).values_list("pk", "number"))
     runs = [{"id": run, "number": numbers[run], "kinds": dict(of_run[run])} for run in biggest if run in numbers]

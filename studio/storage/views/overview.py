@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from studio.accounts.access import can, get_for
 from studio.accounts.models import Project, Role, Team, User
 from studio.runs.models import Run
-from studio.storage.held import KINDS, of_projects, of_runs
+from studio.storage.held import KINDS, of_project, of_projects
 from studio.storage.models import Removal
 from studio.storage.shown import bars, totals
 
@@ -21,10 +21,9 @@ PAGE_SIZE, SHOWN_REMOVALS, MOST_PROJECTS = 50, 20, 200
 
 @require_GET
 def project_storage(request: HttpRequest, pk: int) -> HttpResponse:
-    """About thirty queries, whatever it holds."""
+    """About 25 queries, whatever it holds."""
     project = get_for(request.user, Project.objects.select_related("team"), pk)
-    sizes = of_projects([project.pk]).get(project.pk, {})
-    of_run = of_runs(project.pk)
+    sizes, of_run = of_project(project.pk)
     biggest = sorted(of_run, key=lambda run: (-sum(of_run[run].values()), run))
     page = Paginator(biggest, PAGE_SIZE).get_page(request.GET.get("page"))
     found = Run.objects.defer("spec", "summary", "progress").in_bulk(list(page))
