@@ -56,7 +56,12 @@ class Predictor:
     def predict(self, given: Sequence[Any], *, length: int = 200) -> list[dict[str, Any]]:
         """One answer for each: `label` and `classes`, a `value`, a `text` (with `length` characters more) or an `output`."""
         if isinstance(self.inputs, Prompt):
-            return [self._written(str(one), min(length, MOST_WRITTEN)) for one in given]
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # one character at a time: threads would wait for each other longer than they work
+            try:
+                return [self._written(str(one), min(length, MOST_WRITTEN)) for one in given]
+            finally:
+                torch.set_num_threads(threads)
         found: list[dict[str, Any]] = []
         for at in range(0, len(given), BATCH):
             found += self._told(self.scores(self.inputs.batch(given[at : at + BATCH])))
