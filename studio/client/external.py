@@ -19,6 +19,7 @@ from typing import Any, Self
 from studio.client.account import connect
 from studio.client.folder import RunFolder, Values
 from studio.client.machine import host_facts
+from studio.client.media import Media, MediaCalls, MediaLog
 from studio.client.recorder import NoNumber, Recorder, is_exact, plain
 from studio.client.sender import Sender
 from studio.client.sending import Sending
@@ -74,8 +75,14 @@ def init(
     return run
 
 
-class ExternalRun:
-    """A run that this program logs. `log` never waits for the network and raises nothing for it."""
+class ExternalRun(MediaCalls):
+    """A run that this program logs. `log` never waits for the network and raises nothing for it.
+
+    So it is with `log_image`, `log_histogram`, `log_table`, `log_text`, `log_audio`, `log_confusion_matrix` and
+    `log_figure`; without a `step` they take the last one that was logged.
+    """
+
+    shows_media = True
 
     def __init__(self, where: RunFolder, sending: Sending | None, resume_step: int | None = None) -> None:
         self._where, self._sending = where, sending
@@ -91,6 +98,7 @@ class ExternalRun:
             attempt.spool, goes_on=bool(earlier), resume_step=resume_step, wrote=sending.wake if sending else _nothing
         )
         self._put = self._recorder.put
+        self._media = MediaLog(self._recorder)
         self._is_open, self._was_told = True, False
         self._closing = threading.Lock()
         if sending:
@@ -141,7 +149,19 @@ class ExternalRun:
             self._put((step, epoch, time.time(), values))
         elif self._is_open:
             self._put_odd(step, epoch, values)
-        elif not self._was_told:
+        else:
+            self._tell_late()
+
+    def log_media(self, media: Media, step: int | None = None) -> None:
+        """Keep it; costs a copy, and waits only when very much waits to be encoded."""
+        if self._is_open:
+            last = self._next - 1
+            self._media.put(media, step=last if step is None else step, at=last)
+        else:
+            self._tell_late()
+
+    def _tell_late(self) -> None:
+        if not self._was_told:
             self._was_told = True
             log.warning("What is logged after the end of a run, or in a forked process, is left out.")
 
@@ -178,6 +198,7 @@ class ExternalRun:
             if not self._is_open:
                 return self._sending is not None and self._sending.is_done
             self._is_open = False
+        self._media.drain()
         last = f" Its last step was {self._next - 1:g}." if self._next else ""
         self._recorder.close(outcome=outcome, reason=reason or f"It ended.{last}", traceback=detail)
         self._lock.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from studio.client.external import ExternalRun, init
 from trainer_core.loggers.base import DummyExperiment, Logger
+from trainer_core.media.record import Media
 
 
 class StudioLogger(Logger):
@@ -20,6 +21,7 @@ class StudioLogger(Logger):
     """
 
     takes_tensors = True
+    shows_media = True
 
     def __init__(self, project: str | int | None = None, name: str = "", **options: Any) -> None:
         self._given: dict[str, Any] = {"project": project, "name": name, **options}
@@ -51,6 +53,9 @@ class StudioLogger(Logger):
         values = dict(metrics)
         epoch = values.pop("epoch", 0)
         self.experiment.log(values, (step or 0) + 1, epoch=float(epoch))
+
+    def log_media(self, media: Media, step: int | None = None) -> None:
+        self.experiment.log_media(media, step)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace | None = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(params, Namespace):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer_core.events import EVENT, METRICS, MetricBlock, SpoolWriter, encode_event
+from trainer_core.events import EVENT, MEDIA, METRICS, MetricBlock, SpoolWriter, encode_event
 
 log = logging.getLogger("studio.client")
 FLUSH_S, FIRST_FLUSH_S, PROGRESS_S, SYNC_S = 0.25, 0.02, 2.0, 2.0
@@ -35,6 +35,8 @@ class Recorder:
         self, spool: Path, *, goes_on: bool = False, resume_step: int | None = None, wrote: Callable[[], None]
     ) -> None:
         self._writer = SpoolWriter(spool)
+        #: Where the files lie that records of media name.
+        self.media_folder = self._writer.media_folder
         self._rows: deque[Row] = deque()
         self._frames: list[tuple[int, bytes]] = []
         self._lock = threading.Lock()
@@ -71,9 +73,16 @@ class Recorder:
 
     def event(self, kind: str, /, **fields: Any) -> None:
         """Behind all that was put so far."""
+        self._append(EVENT, encode_event(kind, {"t": time.time(), **fields}))
+
+    def media(self, record: bytes) -> None:
+        """The record of media whose files are there, behind all that was put so far."""
+        self._append(MEDIA, record)
+
+    def _append(self, kind: int, payload: bytes) -> None:
         with self._lock:
             self._take_rows()
-            self._frames.append((EVENT, encode_event(kind, {"t": time.time(), **fields})))
+            self._frames.append((kind, payload))
             self._write()
         self._wrote()
 

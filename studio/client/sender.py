@@ -10,6 +10,7 @@ from collections.abc import Callable
 from studio.client.connection import Connection
 from studio.client.errors import NotReached, StudioError
 from studio.client.folder import AttemptFolder, RunFolder
+from studio.client.media_files import bring_files, portion_of
 from studio.client.projects import Projects
 from trainer_core.events import HEAD, Position, segment_path
 
@@ -60,10 +61,24 @@ class Sender:
             self._open(attempt)
         while (piece := self._next_piece(attempt)) is not None:
             before = self._at
-            self._put(piece)
+            self._put(self._with_files(attempt, piece))
             in_vain = 0 if self._at > before else in_vain + 1
             if in_vain > TRIES:
                 raise Refused(f"The studio takes no more of {self.folder.path}: the run is {self.state}.")
+
+    def _with_files(self, attempt: AttemptFolder, piece: bytes) -> bytes:
+        """What of the piece goes next; the files that it names are in the studio then, or told to be missing."""
+        portion, files = portion_of(piece, self._at)
+        if files:
+            try:
+                self.sent_bytes += bring_files(
+                    self._connection, self.run_id(), self._fence, attempt.spool.parent / "media", files
+                )
+                self.heard = time.monotonic()
+            except StudioError as error:
+                if error.code not in ("conflict", "too_much"):  # the record itself brings it to light
+                    raise _final(error) from None
+        return portion
 
     def _next_piece(self, attempt: AttemptFolder) -> bytes | None:
         """The next whole frames; None when there are no more yet. Goes to the next segment when one ends."""

@@ -118,10 +118,10 @@ def _begun(
     return attempt
 
 
-def extend(run_pk: int, fence: int) -> None:
-    """Keep the lease: the program was heard."""
+def extend(run_pk: int, fence: int) -> bool:
+    """Keep the lease: the program was heard. False when it does not hold the run."""
     leased = Now() + timedelta(seconds=settings.EXTERNAL_LEASE_S)
-    Run.objects.filter(pk=run_pk, fence=fence, state__in=HELD).update(lease_until=leased)
+    return Run.objects.filter(pk=run_pk, fence=fence, state__in=HELD).update(lease_until=leased) > 0
 
 
 def end(run: Run, fence: int, *, outcome: str, reason: str, detail: str, by: str, ended: float | None) -> Run:

@@ -140,6 +140,14 @@ def note(run_pk: int, fence: int, kind: str, text: str, by: str = "trainer") -> 
         RunEvent.objects.create(run_id=run_pk, fence=fence, kind=kind, by=by, text=text[:4000])
 
 
+def note_once(run_pk: int, fence: int, text: str, by: str = "trainer") -> None:
+    """A notice, unless this attempt has the very same one."""
+    with transaction.atomic():
+        _held(run_pk, fence)
+        if not RunEvent.objects.filter(run_id=run_pk, fence=fence, kind="notice", text=text[:4000]).exists():
+            RunEvent.objects.create(run_id=run_pk, fence=fence, kind="notice", by=by, text=text[:4000])
+
+
 def settle(run_pk: int, fence: int, *, outcome: str, reason: str, detail: str = "", by: str = "worker") -> Run:
     """End an attempt and move the run on: to an end, to pause, or back to the queue when a restart may help.
 

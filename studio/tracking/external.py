@@ -12,6 +12,7 @@ from studio.runs import lease
 from studio.runs.errors import StaleState
 from studio.runs.external import configure, end, extend, moment
 from studio.runs.models import HELD, Attempt, Run
+from studio.tracking import external_media
 from studio.tracking.intake import Event, Intake, clean
 from trainer_core.errors import SpoolError
 from trainer_core.events import Frame, Position, frames_of
@@ -56,7 +57,7 @@ def receive(run_pk: int, fence: int, position: Position, data: bytes) -> Receive
 def _take(run: Run, attempt: Attempt, position: Position, data: bytes) -> tuple[Position, SpoolError | None]:
     """Where the next piece begins, and what was damaged."""
     by, damage = host_of(attempt), None
-    intake = Intake(attempt, event_handler(run.pk, attempt.fence, by))
+    intake = Intake(attempt, event_handler(run.pk, attempt.fence, by), external_media.folder_of(run.pk))
 
     def frames() -> Iterator[Frame]:
         nonlocal damage
@@ -79,6 +80,7 @@ def _take(run: Run, attempt: Attempt, position: Position, data: bytes) -> tuple[
             by=by,
             ended=number(done.get("t")),
         )
+        transaction.on_commit(lambda: external_media.forget(run.pk))
     return intake.position, damage
 
 

@@ -135,6 +135,7 @@ class Intake:
         record, folder = None, self._media_folder
         try:
             record = media.read_record(frame.payload)
+            media.check_room(self._run, record)
             media.adopt(self._run, folder, record)
             with transaction.atomic():
                 media.keep_media(self._run, self._fence, record, frame.after)
@@ -143,7 +144,7 @@ class Intake:
         except media.TooMuchMedia as error:
             if not self._told_too_much:
                 self._told_too_much = True
-                lease.note(self._run, self._fence, "notice", str(error), by="worker")
+                lease.note_once(self._run, self._fence, str(error), by="worker")
             ingest(self._run, self._fence, [], frame.after)
         except BAD_RECORD as error:
             self.complain(error)

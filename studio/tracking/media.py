@@ -152,6 +152,18 @@ def check_content(data: bytes, mime: str) -> None:
         data.decode()
 
 
+def check_room(run_pk: int, record: Record) -> int:
+    """TooMuchMedia when the run has as many as are kept, else the newest number of those that it has. One query."""
+    found = Media.objects.filter(run_id=run_pk).aggregate(newest=Max("seq"), count=Count("pk"), size=Sum("size_bytes"))
+    size = (found["size"] or 0) + sum(item["size_bytes"] for item in record.items)
+    if found["count"] + len(record.items) > MOST_ITEMS or size > MOST_BYTES:
+        raise TooMuchMedia(
+            f"This run has {found['count']:,} media of {(found['size'] or 0) / 2**20:,.0f} MB; at most {MOST_ITEMS:,} "
+            f"and {MOST_BYTES >> 20:,} MB are kept of one run. Further ones are left out; log them less often."
+        )
+    return found["newest"] or 0
+
+
 def keep_media(run_pk: int, fence: int, record: Record, position: Position) -> int:
     """Insert the rows of what was adopted; returns the newest number of the run. Call it in the transaction that moves
     the attempt's spool cursor to `position`: a replay then changes nothing. Four queries.
@@ -162,17 +174,9 @@ def keep_media(run_pk: int, fence: int, record: Record, position: Position) -> i
         if not is_held(run_pk, fence):
             raise StaleState(f"Attempt {fence} of run {run_pk} has been superseded.")
         at = Attempt.objects.values_list("spool_segment", "spool_offset").get(run_id=run_pk, fence=fence)
-        rows = Media.objects.filter(run_id=run_pk)
-        found = rows.aggregate(newest=Max("seq"), count=Count("pk"), size=Sum("size_bytes"))
-        newest = found["newest"] or 0
         if position <= at:
-            return newest
-        size = (found["size"] or 0) + sum(item["size_bytes"] for item in record.items)
-        if found["count"] + len(record.items) > MOST_ITEMS or size > MOST_BYTES:
-            raise TooMuchMedia(
-                f"This run has {found['count']:,} media of {(found['size'] or 0) / 2**20:,.0f} MB; at most {MOST_ITEMS:,} "
-                f"and {MOST_BYTES >> 20:,} MB are kept of one run. Further ones are left out; log them less often."
-            )
+            return Media.objects.filter(run_id=run_pk).aggregate(newest=Max("seq"))["newest"] or 0
+        newest = check_room(run_pk, record)
         Media.objects.bulk_create(
             Media(
                 run_id=run_pk, fence=fence, seq=newest + 1 + i, kind=record.kind, key=record.key, step=record.step,

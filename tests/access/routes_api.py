@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import Any
 
 from studio.accounts.models import Membership
@@ -52,6 +53,9 @@ def everybody_may_run_code(people: People) -> dict[str, Any]:
 
 def a_run(people: People) -> dict[str, Any]:
     return {"pk": factories.make_run(people.project).pk}
+
+
+EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 def an_external_run(state: str) -> matrix.Maker:
@@ -197,6 +201,20 @@ ROUTES = [
     writes("api:roll_back_alias", a_moved_alias, data=an_alias),
     creates("api:create_external_run", data=of_project(key="a" * 32)),
     creates("api:create_attempt", an_external_run("draft"), data=lambda people, kwargs: {"spool": "b" * 32}),
+    creates(
+        "api:list_missing_media",
+        an_external_run("running"),
+        data=lambda people, kwargs: {"attempt": 1, "files": [{"sha256": EMPTY, "size": 0}]},
+    ),
+    matrix.edits(
+        "api:put_media",
+        lambda people: {**an_external_run("running")(people), "sha256": EMPTY},
+        ok=200,
+        method="PUT",
+        anonymous=401,
+        query=lambda people, kwargs: "attempt=1",
+        data=lambda people, kwargs: b"",
+    ),
     matrix.edits(
         "api:append_spool",
         an_external_run("running"),

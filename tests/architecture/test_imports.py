@@ -27,6 +27,10 @@ CONTRACT = {"errors", "events", "options", "spec"}
 TORCH_FREE = CONTRACT | {"durations", "values"}
 FOREIGN_TO_ENGINE = {"channels", "daphne", "django", "django_rq", "plotly", "redis", "rq", "studio"}
 ENGINE_ONLY = {"torch", "torchvision", "lightning", "pytorch_lightning", "trainer_core"}
+OF_LOGGERS = {
+    "studio/client/logger.py": {"loggers", "media", "rank"},
+    "studio/client/media.py": {"loggers", "media"},
+}
 # Files that read the environment, and why the settings cannot do it for them.
 ENVIRONMENT = {
     "studio/settings.py": "the place for it",
@@ -81,9 +85,9 @@ def test_the_client_needs_nothing_of_the_studio() -> None:
 
 
 def is_of_engine(path: Path, name: str) -> bool:
-    """Whether a file of the studio may import this of the engine: the contract, and a logger what a logger is."""
+    """Whether a file of the studio may import this of the engine: the contract, and the client what loggers are made of."""
     parts = name.split(".")
-    more = {"loggers", "rank"} if path == ROOT / "studio/client/logger.py" else set()
+    more = OF_LOGGERS.get(str(path.relative_to(ROOT)), set())
     return parts[0] == "trainer_core" and len(parts) > 1 and parts[1] in CONTRACT | more
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from studio.client.__main__ import main
@@ -16,7 +18,9 @@ from studio.client.errors import StudioError
 from studio.client.importers import find
 from studio.client.importers.bring import bring
 from studio.client.sender import Sender
+from studio.core import blobs
 from studio.runs.models import Run
+from studio.tracking.media import visible_media
 from studio.tracking.stored import visible_blocks
 from tests import factories
 
@@ -78,6 +82,44 @@ def test_tensorboard(bring_in: Any, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert one.summary["loss"]["count"] == many
 
 
+def test_media_of_tensorboard(bring_in: Any, tmp_path: Path) -> None:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+    from tensorboard.plugins.text.summary_v2 import text_pb
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(tmp_path / "one"))
+    for step in (3, 7):
+        writer.add_image("samples", np.full((3, 4, 5), step, dtype=np.uint8), step)
+        writer.add_histogram("weights", np.arange(100.0), step)
+    writer.add_text("said", "hello", 2)
+    writer.add_audio("tone", np.zeros((1, 80), dtype=np.float32), 1, 8000)
+    writer.close()
+    newer = EventFileWriter(str(tmp_path / "two"))
+    newer.add_event(Event(step=4, wall_time=1.7e9, summary=histogram_pb("spread", np.arange(50.0), 5)))
+    newer.add_event(Event(step=5, wall_time=1.7e9, summary=text_pb("words", "again")))
+    broken = Summary.Value(tag="broken", image=Summary.Image(encoded_image_string=b"<svg/>"))
+    newer.add_event(Event(step=6, wall_time=1.7e9, summary=Summary(value=[broken])))
+    newer.close()
+    for _ in range(2):
+        assert bring_in("tensorboard", tmp_path) == 0
+    one, two = Run.objects.order_by("number")
+    assert [(m.kind, m.key, m.step) for m in visible_media(one.pk)] == [
+        ("image", "samples", 3), ("histogram", "weights", 3), ("image", "samples", 7), ("histogram", "weights", 7),
+        ("text", "said", 2), ("audio", "tone", 1),
+    ]  # fmt: skip
+    spread = json.loads(blobs.path_of(visible_media(one.pk)[1].sha256).read_bytes())
+    assert sum(spread["counts"]) == 100
+    assert (spread["edges"][0], spread["edges"][-1]) == (0.0, 99.0)
+    assert [(m.kind, m.key, m.step) for m in visible_media(two.pk)] == [
+        ("histogram", "spread", 4),
+        ("text", "words", 5),
+    ]
+    assert blobs.path_of(visible_media(two.pk)[1].sha256).read_bytes() == b"again"
+
+
 @pytest.fixture(scope="module")
 def mlflow_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     patch = pytest.MonkeyPatch()
@@ -123,12 +165,16 @@ def test_mlflow(kind: str, mlflow_stores: dict[str, Path], bring_in: Any, people
 
 
 WANDB = """
-import math, wandb
+import math, numpy as np, wandb
 run = wandb.init(project="p", name="wandb run", config={"lr": 0.1, "net": {"depth": 2}}, tags=["t1"], notes="Hello.")
 for step in range(1500):
     run.log({"loss": 1 / (step + 1), "epoch": step // 100, "deep": {"x": step}, "long" * 30: step}, step=step * 2)
 run.log({"odd": math.nan, "text": "abc"}, step=4000)
 run.log({"odd": -math.inf}, step=4001)
+run.log({
+    "pic": wandb.Image(np.zeros((4, 5, 3), dtype=np.uint8), caption="black"), "spread": wandb.Histogram([1, 2, 3]),
+    "rows": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2, "y"]]),
+}, step=4002)
 run.config.update({"late": 3})
 run.finish()
 """
@@ -148,6 +194,13 @@ def test_wandb(bring_in: Any, tmp_path: Path) -> None:
     assert run.spec["config"] == {"lr": 0.1, "net": {"depth": 2}, "late": 3}
     loss = points(run, "loss")
     assert [(s, e, v) for s, e, _, v in loss] == [(s * 2, s // 100, 1 / (s + 1)) for s in range(1500)]
+    media = {m.key: m for m in visible_media(run.pk)}
+    assert {key: (m.kind, m.step) for key, m in media.items()} == {
+        "pic": ("image", 4002), "spread": ("histogram", 4002), "rows": ("table", 4002),
+    }  # fmt: skip
+    assert media["pic"].caption == "black"
+    assert not {"pic.height", "rows.nrows"} & set(run.summary)
+    assert json.loads(blobs.path_of(media["rows"].sha256).read_bytes())["rows"] == [[1, "x"], [2, "y"]]
     assert all(t1 <= t2 for (_, _, t1, _), (_, _, t2, _) in zip(loss, loss[1:], strict=False))
     assert [v for *_, v in points(run, "deep.x")] == list(range(1500))
     assert repr([(s, v) for s, _, _, v in points(run, "odd")]) == "[(4000.0, nan), (4001.0, -inf)]"

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from trainer_core.events import MAX_MEDIA_BYTES, MOST_MEDIA_ITEMS, sniff
-from trainer_core.media.arrays import host, owned
+from trainer_core.media.arrays import host, is_tensor, owned
 from trainer_core.media.pixels import as_hwc, as_pixels, png
 from trainer_core.media.record import Item, Media, checked_key, json_item
 from trainer_core.media.sound import audio_of
@@ -155,13 +154,13 @@ def _image_part(one: Any, caption: str) -> Part:
         array = np.array(one.convert("L" if one.mode in ("1", "L") else "RGBA" if alpha else "RGB"))
         return _held(partial(_image_item, as_hwc(array, channels_first=False), caption), array)
     value = owned(one, "an image")
-    if isinstance(value, torch.Tensor):
+    if is_tensor(value):
         as_hwc(np.broadcast_to(np.uint8(0), tuple(value.shape)), channels_first=True)
         return _held(partial(_tensor_item, value, caption), value)
     return _held(partial(_image_item, as_hwc(value, channels_first=False), caption), value)
 
 
-def _tensor_item(image: torch.Tensor, caption: str) -> Item:
+def _tensor_item(image: Any, caption: str) -> Item:
     return _image_item(as_hwc(host(image), channels_first=True), caption)
 
 

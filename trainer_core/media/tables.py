@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import torch
-
+from trainer_core.media.arrays import is_tensor
 from trainer_core.media.record import Item, Media, checked_key, json_item
 
 MOST_ROWS, MOST_COLUMNS, MOST_CELL = 10_000, 200, 1000
@@ -56,7 +55,7 @@ def _item(columns: list[str], rows: Rows, total: int) -> Item:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
+    if is_tensor(value) and value.numel() == 1:
         value = value.item()
     elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()  # numpy

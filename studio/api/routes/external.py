@@ -18,11 +18,13 @@ from studio.api.schemas_runs import RunDetail, Values
 from studio.runs.external import create_external, open_attempt
 from studio.runs.models import Attempt, Run, Source
 from studio.tracking.external import host_of, receive
+from studio.tracking.external_media import WrongFile, missing, take_file
 from trainer_core.errors import SpoolError
-from trainer_core.events import Position
+from trainer_core.events import MAX_MEDIA_BYTES, Position
 
 router = Router(tags=["external runs"])
 Key = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32,64}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Moment = Annotated[float | None, Field(ge=0, le=1e11, description="Seconds since 1970.")]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 
@@ -42,6 +44,24 @@ class AttemptGiven(Given):
     host: Values = Field(default_factory=dict, description="`hostname`, and what else is worth knowing.")
     started: Moment = None
     again: bool = Field(False, description="Go on also with a run that was cancelled.")
+
+
+class FileGiven(Given):
+    sha256: Digest
+    size: Annotated[int, Field(ge=0, le=MAX_MEDIA_BYTES)]
+
+
+class FilesGiven(Given):
+    attempt: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    files: Annotated[list[FileGiven], Field(max_length=2000)]
+
+
+class MissingOut(Schema):
+    missing: list[str] = Field(description="sha256 of those that the run has not got: send these.")
+
+
+class FileTaken(Schema):
+    sha256: str
 
 
 class SpoolOut(Schema):
@@ -108,3 +128,27 @@ def append_spool(
         raise ApiError(422, "damaged", f"The piece of the spool is damaged: {error}.") from error
     told = {"attempt": got.fence, "segment": got.position.segment, "offset": got.position.offset}
     return {**told, "state": got.state, "is_held": got.is_held}
+
+
+@router.post("/external-runs/{pk}/media", response={201: MissingOut})
+def list_missing_media(request: HttpRequest, pk: int, given: FilesGiven) -> Status[dict[str, Any]]:
+    """Which files of media the studio has not got, of those that the next piece of the spool names."""
+    run = _external(user_of(request), pk)
+    return Status(201, {"missing": missing(run.pk, given.attempt, {one.sha256: one.size for one in given.files})})
+
+
+@router.put(
+    "/external-runs/{pk}/media/{sha256}",
+    response=FileTaken,
+    openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}},
+)
+def put_media(
+    request: HttpRequest, pk: int, sha256: Digest, attempt: Annotated[int, Field(ge=1, le=2**31 - 1)]
+) -> dict[str, str]:
+    """A file of media, as the body, ahead of the record that names it; the same one again changes nothing."""
+    run = _external(user_of(request), pk)
+    try:
+        take_file(run.pk, attempt, sha256, request.body)
+    except WrongFile as error:
+        raise ApiError(422, "too_much" if "wait" in str(error) else "wrong_file", str(error)) from error
+    return {"sha256": sha256}

@@ -13,9 +13,10 @@ from studio.client.errors import StudioError
 from studio.client.external import plain_config
 from studio.client.folder import AttemptFolder, RunFolder
 from studio.client.importers.found import Found
+from studio.client.importers.found_media import record_of
 from studio.client.machine import host_facts
 from studio.client.sender import Sender
-from trainer_core.events import EVENT, METRICS, SpoolWriter, encode_event
+from trainer_core.events import EVENT, MEDIA, METRICS, SpoolWriter, encode_event
 
 ALL_AGAIN = -1  # a step before all: what an import that broke off had of other files counts no more
 
@@ -64,6 +65,8 @@ def bring(connection: Connection, found: Found, *, kind: str, project: int, agai
         host = {**host_facts(), "program": f"import {kind}"}
         attempt = AttemptFolder.create(where.path / "a1", host, found.started or 0.0, key=digest)
         spool.rename(attempt.spool)
+        if (media := spool.parent / "media").exists():
+            media.rename(attempt.path / "media")
         sender.send()
         return Brought(told["name"], told["url"], points, True)
 
@@ -77,6 +80,9 @@ def _write(found: Found, spool: Path) -> int:
         points += len(block) * len(block.names)
         last = max(int(max(block.steps)), last if last is not None else int(block.steps[0]))
         writer.write((METRICS, block.encode()))
+    for one in found.media():
+        if (record := record_of(one, writer.media_folder)) is not None:
+            writer.write((MEDIA, record))
     if last is not None:
         writer.write((EVENT, encode_event("progress", {"t": found.ended, "step": last})))
     writer.write((EVENT, encode_event("done", {"t": found.ended, "outcome": found.outcome, "reason": found.reason})))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.client.importers.found_media import FoundMedia
 from studio.client.recorder import problem_of
 from trainer_core.events import MetricBlock
 
@@ -17,7 +18,8 @@ Row = tuple[float, float, float, dict[str, float]]  # step, epoch, seconds since
 
 @dataclass
 class Found:
-    """`identity` is the same wherever the files lie; `blocks()` reads all points anew, each time alike."""
+    """`identity` is the same wherever the files lie; `blocks()` reads all points anew, `media()` all media, each time
+    alike."""
 
     identity: str
     name: str
@@ -29,6 +31,7 @@ class Found:
     ended: float | None = None
     outcome: str = "ok"
     reason: str = "Imported."
+    media: Callable[[], Iterable[FoundMedia]] = tuple
 
 
 def blocks_of_rows(rows: Iterable[Row]) -> Iterator[MetricBlock]:

@@ -1,4 +1,5 @@
-"""TensorBoard: each folder with event files is a run; all scalars, not a sample of them."""
+"""TensorBoard: each folder with event files is a run; all scalars, not a sample of them, and its images, sounds,
+histograms and texts."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.client.importers.found import Found, Series
+from studio.client.importers.found_media import File, FoundMedia, of_counts, of_file, of_limits, of_text
 from trainer_core.events import MetricBlock
 
 HPARAMS = "_hparams_/session_start_info"
@@ -27,6 +29,7 @@ def find(path: Path) -> Iterator[Found]:
             config=config,
             started=started,
             ended=ended,
+            media=lambda own=own: _media(own),  # type: ignore[misc]
         )
 
 
@@ -71,3 +74,40 @@ def _facts(files: list[Path]) -> tuple[dict[str, Any], float | None, float | Non
                 told = HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info.hparams
                 config |= {k: getattr(v, kind) for k, v in told.items() if (kind := v.WhichOneof("kind"))}
     return config, started, ended
+
+
+def _media(files: list[Path]) -> Iterator[FoundMedia]:
+    plugins: dict[str, str] = {}  # said with the first value of a tag only
+    for event in _events(files):
+        for value in event.summary.value:
+            plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+            kind, found = _files_of(value, plugins[value.tag])
+            if found:
+                yield FoundMedia(kind, value.tag.removesuffix("/text_summary"), event.step, event.wall_time, found)
+
+
+def _files_of(value: Any, plugin: str) -> tuple[str, list[File]]:
+    """Kind and files of a value that is no number; both ways in which TensorBoard has written them."""
+    kind = value.WhichOneof("value")
+    if kind == "image":
+        return "image", of_file(value.image.encoded_image_string, "image/")
+    if kind == "audio":
+        return "audio", of_file(value.audio.encoded_audio_string, "audio/")
+    if kind == "histo":
+        told = value.histo
+        return "histogram", of_limits(list(told.bucket_limit), list(told.bucket), told.min, told.max)
+    if kind == "tensor" and plugin in ("images", "audio", "text", "histograms"):
+        from tensorboard.util.tensor_util import make_ndarray
+
+        array = make_ndarray(value.tensor)
+        if plugin == "histograms":
+            rows = [] if not array.size else array.reshape(-1, 3).tolist()  # left, right, count
+            return "histogram", of_counts(
+                [*(row[0] for row in rows), *(row[1] for row in rows[-1:])], [r[2] for r in rows]
+            )
+        if plugin == "text":
+            return "text", of_text("\n".join(text.decode("utf-8", "replace") for text in array.ravel().tolist()))
+        parts = array.ravel().tolist()[2:] if plugin == "images" else array.reshape(len(array), -1)[:, 0].tolist()
+        wanted = "image" if plugin == "images" else "audio"
+        return wanted, [file for data in parts for file in of_file(data, f"{wanted}/")]
+    return "", []

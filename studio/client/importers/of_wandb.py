@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.client.importers.found import Found, Row, blocks_of_rows
+from studio.client.importers.found_media import FoundMedia
+from studio.client.importers.wandb_media import media_of_row
 
 BLOCK, PIECE, MAGIC = 32 << 10, struct.Struct("<IHB"), b":W&B\xe1\xbe"
 WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
@@ -61,6 +63,7 @@ def _found(file: Path) -> Found:
         ended=ended,
         outcome=outcome,
         reason=reason,
+        media=lambda: _media(file),
     )
 
 
@@ -73,12 +76,35 @@ def _rows(file: Path) -> Iterator[Row]:
             yield step, epoch, time, {k: v for k, v in values.items() if not k.startswith("_")}
 
 
+def _media(file: Path) -> Iterator[FoundMedia]:
+    for record in _records(file):
+        if record.WhichOneof("record_type") == "history" and (objects := _objects(record.history)):
+            values = _values(record.history)
+            step, time = values.get("_step", float(record.history.step.num)), values.get("_timestamp", 0.0)
+            yield from media_of_row(objects, step, time, file.parent / "files")
+
+
+def _objects(history: Any) -> dict[str, dict[str, Any]]:
+    """Values with a `_type`, such as images: written as one object, or each of its parts under a nested name."""
+    found: dict[str, dict[str, Any]] = {}
+    if not any("_type" in item.nested_key or '"_type"' in item.value_json for item in history.item):
+        return found
+    for item in history.item:
+        *above, last = list(item.nested_key) or [item.key]
+        value = json.loads(item.value_json)
+        if isinstance(value, dict):
+            found[".".join([*above, last])] = value
+        elif above:
+            found.setdefault(".".join(above), {})[last] = value
+    return {name: value for name, value in found.items() if isinstance(value.get("_type"), str)}
+
+
 def _values(history: Any) -> dict[str, float]:
     """The numbers of a row; what is nested has the parts of its name joined by dots, as in their own tables."""
-    found = {}
+    found, objects = {}, _objects(history)
     for item in history.item:
         value = json.loads(item.value_json)
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and ".".join(item.nested_key[:-1]) not in objects:
             found[".".join(item.nested_key) or item.key] = float(value)
     return found
 
