@@ -9,6 +9,8 @@ from django import forms
 from studio.accounts.models import User
 from studio.reports.blocks import LONGEST_BODY
 from studio.reports.comments import LONGEST
+from studio.reports.embedding import origins_of
+from studio.reports.errors import ShareError
 from studio.reports.models import Comment, ShareLink
 from studio.reports.sharing import DAYS, MOST_DAYS
 
@@ -97,6 +99,13 @@ class ShareForm(forms.Form):
     show_logs = forms.BooleanField(label="The end of the log", required=False)
     show_files = forms.BooleanField(label="Checkpoints, to download", required=False)
     show_author = forms.BooleanField(label="Your name", required=False)
+    embed_on = forms.CharField(
+        label="Sites that may show it in a frame",
+        max_length=2000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "https://wiki.example", "spellcheck": "false"}),
+        help_text="One a line, as https://wiki.example; no other site can. Leave it empty for none.",
+    )
 
     LEFT_OUT = {
         "comparison": ("show_logs", "show_files"),
@@ -108,6 +117,12 @@ class ShareForm(forms.Form):
         super().__init__(data)
         for name in self.LEFT_OUT.get(ShareLink.Kind(kind), ()):
             del self.fields[name]
+
+    def clean_embed_on(self) -> list[str]:
+        try:
+            return origins_of(self.cleaned_data["embed_on"].split())
+        except ShareError as error:
+            raise forms.ValidationError(str(error)) from error
 
     def parts(self) -> list[str]:
         return [name for name, value in self.cleaned_data.items() if name.startswith("show_") and value]

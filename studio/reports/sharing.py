@@ -15,6 +15,7 @@ from studio.accounts import tries
 from studio.accounts.audit import record
 from studio.accounts.models import Project, User
 from studio.core.tokens import new_token, token_digest
+from studio.reports import embedding
 from studio.reports.errors import ShareError
 from studio.reports.models import Report, ShareLink
 from studio.reports.shared import view_of
@@ -37,18 +38,24 @@ def share(
     password: str = "",
     frozen: bool = False,
     parts: Sequence[str] = (),
+    embed_on: Sequence[str] = (),
 ) -> tuple[ShareLink, str]:
     """The link and its token, which is known this once. `target` is inside `project`; several runs are a comparison.
 
-    A shared checkpoint is pinned, so that it stays while the link is given around. ShareError for what cannot be shared.
+    A shared checkpoint is pinned, so that it stays while the link is given around. Sites in `embed_on` (origins) may show
+    it in a frame, where a browser keeps no cookie that could remember a password. ShareError for what cannot be shared.
     """
     if not 1 <= days <= MOST_DAYS:
         raise ShareError(f"A link may open for 1 to {MOST_DAYS} days; {days} were asked for.")
+    origins = embedding.origins_of(embed_on)
+    if origins and password:
+        raise ShareError("A link with a password cannot be embedded. Leave out the one or the other.")
     now = timezone.now()
     if ShareLink.objects.filter(project=project, revoked_at=None, expires_at__gt=now).count() >= MOST_LINKS:
         raise ShareError(f"This project has {MOST_LINKS} open links. Take back some that are no longer needed.")
     token, digest = new_token()
     link = ShareLink(project=project, title=title.strip(), digest=digest, created_by=by, created_at=now)
+    link.embed_on = origins
     link.expires_at = now + timedelta(days=days)
     link.password = make_password(password) if password else ""  # slow on purpose, so before the transaction
     _aim(link, target)
@@ -62,7 +69,8 @@ def share(
         if link.checkpoint is not None:
             checkpoints.pin(link.checkpoint, True)
         shown = [part.removeprefix("show_") for part in parts]
-        record(by, "share.create", link, kind=link.kind, days=days, parts=shown, password=bool(password))
+        given = {"days": days, "parts": shown, "password": bool(password), "embed_on": origins}
+        record(by, "share.create", link, kind=link.kind, **given)
     return link, token
 
 

@@ -27,6 +27,7 @@ urlpatterns = [
     path("projects/<int:pk>/links/new/", links.share_create, name="share-create"),
     path("links/<int:pk>/revoke/", links.share_revoke, name="share-revoke"),
     path("s/<str:token>/", shared.shared, name="shared"),
+    path("s/<str:token>/embed/", shared.shared_embed, name="shared-embed"),
     path("s/<str:token>/live/", shared.shared_live, name="shared-live"),
     path("s/<str:token>/series.json", shared.shared_series, name="shared-series"),
     path("s/<str:token>/files/<int:pk>/", shared.shared_file, name="shared-file"),

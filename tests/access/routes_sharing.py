@@ -52,6 +52,11 @@ def token(kind: str, state: str = "succeeded") -> Maker:
     return make
 
 
+def embedded(people: People) -> dict[str, Any]:
+    run = make_run(people.project, state="succeeded")
+    return {"token": share(target=run, by=people.editor, project=people.project, embed_on=["https://wiki.example"])[1]}
+
+
 def a_file(people: People) -> dict[str, Any]:
     opened = token("checkpoint")(people)
     return {**opened, "pk": ShareLink.objects.latest("pk").checkpoint_id}
@@ -68,6 +73,8 @@ ROUTES = [
     edits("share-revoke", a_link),
     *(public("shared", token(kind)) for kind in ("run", "checkpoint", "comparison")),
     public("shared", token("run", "running")),
+    public("shared-embed", embedded),
+    public("shared-embed", token("run"), ok=404),
     public("shared-live", token("run")),
     public("shared-series", token("comparison")),
     public("shared-file", a_file),

@@ -231,8 +231,9 @@ def test_nothing_of_machines_people_and_secrets_comes_out(people: People, frozen
         (run, ALL), ([run, second], ["show_config", "show_author"]), (run.checkpoints.get(), ["show_config"]),
     ]  # fmt: skip
     for target, parts in targets:
-        url = share(people, target, parts=parts, frozen=frozen, title="of canary-host-7")[1]
-        for part in ("", "live/", "series.json"):
+        sites = {"embed_on": ["https://wiki.example"]}
+        url = share(people, target, parts=parts, frozen=frozen, title="of canary-host-7", **sites)[1]
+        for part in ("", "embed/", "live/", "series.json"):
             response = Client().get(url + part)
             text = response.content.decode() + repr(response.headers)
             assert response.status_code == 200

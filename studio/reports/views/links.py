@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from studio.accounts.access import can, get_for
 from studio.accounts.models import Project, Role, User
 from studio.reports import sharing
+from studio.reports.embedding import snippet
 from studio.reports.errors import ShareError
 from studio.reports.forms import ShareForm
 from studio.reports.models import Report, ShareLink
@@ -68,8 +69,12 @@ def share_create(request: HttpRequest, pk: int) -> HttpResponse:
                 password=given["password"],
                 frozen=given.get("freeze") == "frozen",
                 parts=form.parts(),
+                embed_on=given["embed_on"],
             )
             context |= {"link": link, "url": settings.PUBLIC_URL + reverse("shared", args=[token])}
+            if link.embed_on:
+                address = settings.PUBLIC_URL + reverse("shared-embed", args=[token])
+                context["snippet"] = snippet(address, link.title or f"Shared {link.get_kind_display()}")
         except ShareError as error:
             form.add_error(None, str(error))
     status = 400 if form.errors else 200

@@ -73,6 +73,24 @@ def shared(request: HttpRequest, link: ShareLink, token: str) -> HttpResponseBas
 
 @require_safe
 @by_link
+def shared_embed(request: HttpRequest, link: ShareLink, token: str) -> HttpResponseBase:
+    """The page for a frame on the sites that the link names, and on no others; `?theme=light` or `dark` fixes its colours."""
+    if not link.embed_on:
+        return _nothing(request)
+    view, cursor = shown(link)
+    if request.method == "GET":
+        sharing.count_view(link)
+    theme = request.GET.get("theme", "")
+    context = {"embed_on": link.embed_on, "theme": theme if theme in ("light", "dark") else "system"}
+    response = render(request, "reports/shared/embed.html", _context(link, token, view, cursor) | context)
+    response._csp_replace = {"frame-ancestors": link.embed_on}  # type: ignore[attr-defined]
+    response.xframe_options_exempt = True  # type: ignore[attr-defined]
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
+
+
+@require_safe
+@by_link
 def shared_live(request: HttpRequest, link: ShareLink, token: str) -> HttpResponseBase:
     """The changing part of the page; 204 while `?cursor=` is what there is."""
     view, cursor = shown(link)
