@@ -14,6 +14,7 @@ from studio.accounts.errors import AccountsError
 from studio.core.errors import TEXTS
 from studio.registry.errors import RegistryError
 from studio.registry.uploads import UploadError
+from studio.reports.errors import ReportError, ShareError, StaleReport
 from studio.runs.errors import RunError, StaleState
 
 
@@ -59,6 +60,11 @@ def add_handlers(api: NinjaAPI) -> None:
     handles(RegistryError, _of_registry)
     handles(UploadError, _of_upload)
     handles(RunError, _of_run)
+    handles(ShareError, lambda error: ApiError(422, "invalid", str(error)))
+    handles(ReportError, lambda error: ApiError(422, "invalid", str(error), {"body": str(error)}))
+    handles(
+        StaleReport, lambda error: ApiError(409, "conflict", "Somebody else saved the report meanwhile. Read it again.")
+    )
 
 
 def _of_validation(error: ValidationError) -> ApiError:

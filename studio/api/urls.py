@@ -11,7 +11,20 @@ from ninja.operation import Operation
 from studio.api.auth import BrowserAuth, TokenAuth
 from studio.api.errors import add_handlers
 from studio.api.render import StrictJSON
-from studio.api.routes import datasets, external, me, models, outputs, presets, queue, registered, runs, workers
+from studio.api.routes import (
+    datasets,
+    external,
+    links,
+    me,
+    models,
+    outputs,
+    presets,
+    queue,
+    registered,
+    reports,
+    runs,
+    workers,
+)
 
 WORDS = {"type": "string"}
 ERROR = {
@@ -62,6 +75,6 @@ api = StudioAPI(
     renderer=StrictJSON(),
 )
 add_handlers(api)
-for routes in (me, models, datasets, runs, outputs, registered, external, workers, queue, presets):
+for routes in (me, models, datasets, runs, outputs, registered, external, reports, links, workers, queue, presets):
     api.add_router("", routes.router)
 urlpatterns = [path("", api.urls)]

@@ -7,10 +7,12 @@ from typing import Any
 from studio.client.account import default_token
 from studio.client.connection import Connection
 from studio.client.datasets import Datasets
+from studio.client.links import ShareLinks
 from studio.client.models import Models
 from studio.client.presets import Presets
 from studio.client.projects import Projects
 from studio.client.registered import RegisteredModels
+from studio.client.reports import Reports
 from studio.client.runs import Runs
 
 
@@ -28,6 +30,8 @@ class Client:
         self.runs = Runs(self._connection)
         self.registered = RegisteredModels(self._connection)
         self.presets = Presets(self._connection)
+        self.reports = Reports(self._connection)
+        self.links = ShareLinks(self._connection)
 
     def __repr__(self) -> str:
         return f"Client({self._connection.url.removesuffix('/api/v1')!r})"

@@ -158,6 +158,11 @@ class ReviewRequest(models.Model):
         return f"review of run {self.run_id} by {self.reviewer}"
 
 
+class ShareLinkQuerySet(OfProjectQuerySet):
+    def open(self) -> ShareLinkQuerySet:
+        return self.filter(revoked_at=None, expires_at__gt=timezone.now())
+
+
 class ShareLink(models.Model):
     """An address at which anybody reads one thing of a project without an account; only the sha256 of it is kept.
 
@@ -185,16 +190,16 @@ class ShareLink(models.Model):
     show_logs = models.BooleanField(default=False)
     show_files = models.BooleanField(default=False)
     show_author = models.BooleanField(default=False)
+    embed_on = models.JSONField(default=list, blank=True, help_text="origins of the sites that may embed it")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    embed_on = models.JSONField(default=list, blank=True, help_text="origins of the sites that may embed it")
     views = models.PositiveIntegerField(default=0)
     last_viewed_at = models.DateTimeField(null=True, blank=True)
 
-    objects = OfProjectQuerySet.as_manager()
+    objects = ShareLinkQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-pk"]

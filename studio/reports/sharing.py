@@ -51,7 +51,7 @@ def share(
     if origins and password:
         raise ShareError("A link with a password cannot be embedded. Leave out the one or the other.")
     now = timezone.now()
-    if ShareLink.objects.filter(project=project, revoked_at=None, expires_at__gt=now).count() >= MOST_LINKS:
+    if ShareLink.objects.filter(project=project).open().count() >= MOST_LINKS:
         raise ShareError(f"This project has {MOST_LINKS} open links. Take back some that are no longer needed.")
     token, digest = new_token()
     link = ShareLink(project=project, title=title.strip(), digest=digest, created_by=by, created_at=now)

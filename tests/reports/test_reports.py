@@ -288,10 +288,12 @@ def test_nothing_of_machines_people_and_secrets_is_in_a_shared_report_or_a_file(
         ]
     )  # fmt: skip
     report = write(people, body, "Of canary-host-7")
-    live = share(target=report, by=people.editor, project=people.project)[1]
-    kept = share(target=report, by=people.editor, project=people.project, frozen=True)[1]
-    texts = [Client().get(reverse("shared", args=[token])).content.decode() for token in (live, kept)]
-    texts.append(people.client("owner").get(reverse("report-export", args=[report.pk])).content.decode())
+    of_report = {"target": report, "by": people.editor, "project": people.project, "embed_on": ["https://wiki.example"]}
+    tokens = [share(**of_report)[1], share(**of_report, frozen=True)[1]]
+    pages = [reverse(name, args=[token]) for name in ("shared", "shared-embed") for token in tokens]
+    texts = [Client().get(url).content.decode() for url in pages]
+    for name in ("report-export", "api:export_report"):
+        texts.append(people.client("owner").get(reverse(name, args=[report.pk])).content.decode())
     for text in texts:
         assert "Words for" in text and "<circle" in text
         assert not re.findall(r"panel-missing\">[^<]*", text)
