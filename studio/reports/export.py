@@ -29,6 +29,6 @@ def html_of(project: Project, version: ReportVersion) -> str:
 def _style() -> tuple[str, str]:
     """The style sheet, and its digest as a content policy names it."""
     folder = Path(settings.BASE_DIR) / "static" / "css"
-    sheets = ("report_file.css", "shared.css", "discussion.css", "report.css")
+    sheets = ("report_file.css", "shared.css", "discussion.css", "report.css", "paper.css")
     text = "\n".join((folder / name).read_text(encoding="utf-8") for name in sheets)
     return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

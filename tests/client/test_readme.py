@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from studio.client.importers import KINDS
+from studio.reports.models import ShareLink
 from studio.runs.models import Run
 from tests import factories
 
@@ -35,3 +38,16 @@ def test_the_program_of_the_readme_logs_its_run(server: str, people: Any, tmp_pa
     assert list((tmp_path / "studio-runs").iterdir())
     for kind in KINDS:
         assert kind in text
+
+
+def test_the_program_of_the_readme_writes_a_report_and_shares_it(
+    server: str, people: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", section("Reports and links"), re.DOTALL)
+    factories.make_project("My project", team=people.team)
+    token = factories.make_token(people.editor)[1]
+    exec(program.replace("http://127.0.0.1:8000", server).replace("studio_…", token), {})  # noqa: S102
+    link = ShareLink.objects.get()
+    assert link.embed_on == ["https://wiki.example"] and link.revoked_at is not None
+    assert link.report is not None and not link.report.is_draft
+    assert "/s/" in capsys.readouterr().out
