@@ -163,6 +163,7 @@ def table() -> list[int]:
         loss = (1.4 if is_bad else 1.0) - rise
         found.append(write(run, ["val_acc", "val_loss"], np.stack([*axes(RICH_STEPS), rise + noise, loss - noise])))
         columns.write_config(Run.objects.get(pk=run.pk))
+    factories.write_checkpoint(Run.objects.get(pk=found[0]), step=RICH_STEPS)
     return [project.pk, *found]
 
 

@@ -19,7 +19,7 @@ def run(visit: Visit) -> int:
 
 def ready(page: Page) -> None:
     """Its scripts have come: keys before that are the browser's."""
-    page.wait_for_function("customElements.get('command-palette') && document.readyState === 'complete'")
+    page.wait_for_function("() => customElements.get('command-palette') && document.readyState === 'complete'")
 
 
 def test_a_run_is_found_and_opened_by_keys_alone(visit: Visit, run: int) -> None:

@@ -66,3 +66,23 @@ def test_who_was_signed_out_signs_in_elsewhere_and_goes_on(form: Page, attacked:
     login.get_by_role("heading", name="Home").wait_for()
     form.get_by_role("button", name="Try again").click()
     asked(form)
+
+
+def test_a_refusal_is_said_in_the_words_of_the_answer(form: Page) -> None:
+    check = form.get_by_role("button", name="Check")
+    check.evaluate("e => { e.setAttribute('hx-post', '/projects/999999/preflights/'); htmx.process(e); }")
+    check.click()
+    expect(form.get_by_role("alert")).to_contain_text("There is nothing here, or it is not shared with you.")
+
+
+def test_what_is_typed_stays_in_a_part_that_is_replaced_again_and_again(form: Page, attacked: Attacked) -> None:
+    form.goto(attacked.studio.url + attacked.found["followed"])
+    form.wait_for_function("() => document.readyState === 'complete' && window.htmx")
+    note, save = form.get_by_label("Note"), form.get_by_role("button", name="Save the note")
+    for focus in (note, save):
+        note.fill("half a sen")
+        focus.focus()
+        form.locator("#version").evaluate("e => { e.dataset.old = '1'; }")
+        form.wait_for_function("() => !document.getElementById('version').dataset.old")
+        expect(note).to_have_value("half a sen")
+        expect(focus).to_be_focused()
