@@ -110,12 +110,9 @@ class Visit:
     def start_from_dataset(self, model: str) -> int:
         """From the page of a dataset: train a model on it with nothing else entered."""
         self.page.get_by_role("link", name=re.compile("^Train on this")).click()
-        options = self.page.locator("#id_model option").all_inner_texts()
-        self.page.locator("#id_model").select_option(label=next(o for o in options if o.startswith(model)))
-        start = self.page.get_by_role("button", name=re.compile("^(Start the run|Continue)$"))
-        start.wait_for()
-        if "Continue" in start.inner_text():
-            start.click()
+        self.page.get_by_role("button", name="Start the run").wait_for()
+        proposed = self.page.locator("#id_model option:checked").inner_text()
+        assert proposed.startswith(model), f"{proposed} is proposed, not {model}"
         return self.start()
 
     def open_results(self) -> dict[str, str]:

@@ -11,12 +11,12 @@ import psutil
 import pytest
 import torch
 
+from tests.e2e.clicks import Clicks
 from tests.e2e.journey import RECORD_DRAWN, Visit, percentile
 from tests.e2e.published import Published
 from tests.ops.stack import Studio, eventually, slowness
 
 MOST_CLICKS, MOST_S, MOST_FIRST_S, MOST_DRAWN_MS = 5, 60.0, 10.0, 500.0
-COUNT_CLICKS = "addEventListener('click', (e) => e.isTrusted && countClick(), true)"
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,8 @@ def test_the_printed_link_leads_to_a_live_run_of_the_example(
     empty_studio: Studio, open_page: Callable[[Studio], Visit], tmp_path: Path
 ) -> None:
     visit, slower = open_page(empty_studio), slowness()
-    page, clicks = visit.page, []
-    page.context.expose_binding("countClick", lambda _: clicks.append(1))
-    page.context.add_init_script(COUNT_CLICKS + RECORD_DRAWN)
+    page, clicks = visit.page, Clicks(visit.page)
+    page.context.add_init_script(RECORD_DRAWN)
 
     begin = time.monotonic()
     page.goto(empty_studio.link)
@@ -49,7 +48,7 @@ def test_the_printed_link_leads_to_a_live_run_of_the_example(
         took_s, state = time.monotonic() - begin, page.locator("run-status").get_attribute("data-state")
         visit.keep("first-points")
         assert state in ("starting", "running"), f"the first point was drawn when the run was {state}"
-        assert len(clicks) <= MOST_CLICKS
+        assert clicks.count <= MOST_CLICKS
         assert took_s <= MOST_S * slower
         assert first_s <= MOST_FIRST_S * slower
 
@@ -64,7 +63,7 @@ def test_the_printed_link_leads_to_a_live_run_of_the_example(
     p95_ms = percentile(delays, 0.95) * 1000
     logged_ms = percentile([d["at"] / 1000 - d["newest"] for d in drawn if d["newest"]], 0.95) * 1000
     print(
-        f"\nclicks {len(clicks)}; link to first point {took_s:.2f} s; start to first live point {first_s:.2f} s; "
+        f"\nclicks {clicks.count}; link to first point {took_s:.2f} s; start to first live point {first_s:.2f} s; "
         f"published to drawn p50 {percentile(delays, 0.5) * 1000:.0f} ms, p95 {p95_ms:.0f} ms ({len(delays)} moments); "
         f"logged to drawn p95 {logged_ms:.0f} ms"
     )

@@ -13,8 +13,9 @@ from django.views.decorators.http import require_http_methods
 
 from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
+from studio.registry.builtin import MODEL_NAMES
 from studio.registry.models import DatasetVersion, ModelVersion
-from studio.registry.refs import compatibility
+from studio.registry.refs import compatibility, suited
 from studio.runs import starts
 from studio.runs.checkpoints import newest
 from studio.runs.crosscheck import Advice, Facts, crosscheck
@@ -36,7 +37,8 @@ OTHER_FIELDS = frozenset(
 @require_http_methods(["GET", "POST"])
 def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     """`?model=` and `?dataset=` choose versions, `?parent=` fills in the values of a run, `?start=` a checkpoint that it
-    begins with (`start_mode=all` to train further), `?further=` the newest one of a run. `refresh` only shows the form for
+    begins with (`start_mode=all` to train further), `?further=` the newest one of a run. Of model and dataset one may be
+    left out: a fitting one is proposed. `refresh` only shows the form for
     other choices, with everything that was typed."""
     project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
     given = _further(request, project, request.POST if request.method == "POST" else request.GET)
@@ -51,6 +53,8 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     )
     if dataset is None and model is not None and not given.get("dataset"):
         dataset = next((d for d in datasets if compatibility(model, d)[0]), None)
+    if model is None and dataset is not None and not given.get("model"):
+        model = _first_suited(models, dataset)
     context: dict[str, Any] = {"project": project, "parent": parent, "models": models, "datasets": datasets}
     context |= {"model_version": model, "dataset_version": dataset, "workers_online": _workers_online()}
     if model is None or dataset is None:
@@ -84,6 +88,13 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     fits, sentence = compatibility(model, dataset)
     context |= {"form": form, "sections": form.sections(), "fits": fits, "sentence": sentence}
     return render(request, "runs/create.html", context, status=422 if submitting else 200)
+
+
+def _first_suited(models: list[ModelVersion], dataset: DatasetVersion) -> ModelVersion | None:
+    """The first built-in model, in the order of the engine's list, that is for such data; it can be changed on the form."""
+    order = [*MODEL_NAMES]
+    built_in = [m for m in models if m.model.project_id is None and m.ref in order and suited(m, dataset)]
+    return min(built_in, key=lambda m: order.index(m.ref), default=None)
 
 
 def _preset(given: Mapping[str, str], presets: list[Preset], *, fresh: bool) -> Preset | None:
