@@ -76,7 +76,7 @@ def test_the_printed_link_leads_to_a_live_run_of_the_example(
     look_closer(visit, run)
     visit.goto(f"/runs/{run}/checkpoints/")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download").first.click()
+        page.get_by_role("row").get_by_role("link", name="Download").first.click()
     path = tmp_path / "model.ckpt"
     download.value.save_as(path)
     checkpoint = torch.load(path, weights_only=True)
