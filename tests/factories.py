@@ -64,9 +64,8 @@ def make_member(team: Team, user: User | None = None, role: str = Role.VIEWER, *
 
 def make_project(name: str = "", *, team: Team | None = None, **fields: Any) -> Project:
     number = next(_count)
-    return Project.objects.create(
-        team=team or make_team(), name=name or f"Project {number}", slug=f"project-{number}", **fields
-    )
+    fields = {"name": name or f"Project {number}", "slug": f"project-{number}", **fields}
+    return Project.objects.create(team=team or make_team(), **fields)
 
 
 def make_token(user: User | None = None, *, scope: str = ApiToken.Scope.WRITE, **fields: Any) -> tuple[ApiToken, str]:

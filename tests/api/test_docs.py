@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.client.conftest import server, server_process
+from tests.client.conftest import open_folder, server, server_process
 from tests.e2e.chromium import ARGUMENTS, chromium
 
-__all__ = ["server", "server_process"]
+__all__ = ["open_folder", "server", "server_process"]
 CHROMIUM = chromium()
 
 

@@ -143,7 +143,8 @@ def table() -> list[int]:
     from tests import factories
 
     first = Project.objects.order_by("pk").first()
-    project = factories.make_project(f"Table {token_hex(4)}", team=first.team if first else None)
+    unique = f"table-{token_hex(4)}"  # several tests of one studio may each want one
+    project = factories.make_project(unique.capitalize(), slug=unique, team=first.team if first else None)
     model = factories.make_model_version(factories.make_model("CNN", project=project))
     data = factories.make_dataset_version(factories.make_dataset("Photos", project=project))
     others = factories.make_dataset_version(data.dataset)

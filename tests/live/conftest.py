@@ -12,10 +12,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from studio.runs.models import Run, State
 from tests.access.people import People, make_people
-from tests.client.conftest import server_process
+from tests.client.conftest import open_folder, server_process
 from tests.factories import make_attempt, make_run
 
-__all__ = ["server_process"]
+__all__ = ["open_folder", "server_process"]
 
 
 @pytest.fixture

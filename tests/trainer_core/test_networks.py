@@ -19,6 +19,7 @@ from trainer_core.trainer import Trainer
 from trainer_core.zoo.tables import Diabetes, Digits, Wine
 from trainer_core.zoo.texts import TinyText
 
+pytestmark = pytest.mark.usefixtures("own_lightning")
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
     "enable_model_summary": False, "max_epochs": 1, "limit_train_batches": 3, "limit_val_batches": 1,
