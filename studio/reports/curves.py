@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from studio.runs.models import Run
@@ -15,8 +15,33 @@ MOST_CHARTS, MOST_LINES, MOST_POINTS = 24, 240, 60_000
 PART = re.compile(r"^(?:train|training|val|valid|validation|test)[_/.]|_(?:step|epoch)$")
 
 
+Read = Callable[[list[int], list[str], int], list[dict[str, Any]]]
+
+
+def read(run_ids: list[int], metrics: list[str], width: int) -> list[dict[str, Any]]:
+    """`runs` of `series`."""
+    found: list[dict[str, Any]] = series(run_ids, metrics, width=width)["runs"]
+    return found
+
+
+class ReadAhead:
+    """A `Read` for a page of many charts of the same runs: at the first of them it looks once for the `metrics` of all."""
+
+    def __init__(self, metrics: Iterable[str]) -> None:
+        self._metrics = list(dict.fromkeys(metrics))
+        self._found: dict[tuple[tuple[int, ...], int], list[dict[str, Any]]] = {}
+
+    def __call__(self, run_ids: list[int], metrics: list[str], width: int) -> list[dict[str, Any]]:
+        if not set(metrics) <= set(self._metrics):
+            return read(run_ids, metrics, width)
+        key = (tuple(run_ids), width)
+        if key not in self._found:
+            self._found[key] = read(run_ids, self._metrics, width)
+        return self._found[key]
+
+
 def charts_of(
-    runs: Sequence[Run], metrics: Sequence[str] | None = None, most: int = MOST_CHARTS
+    runs: Sequence[Run], metrics: Sequence[str] | None = None, most: int = MOST_CHARTS, read: Read = read
 ) -> list[dict[str, Any]]:
     """`[{"title", "lines": [{"name", "x", "y", "low"?, "high"?}]}]`: metrics that differ by the part of the data share a
     chart.
@@ -33,8 +58,8 @@ def charts_of(
     if not wanted or not runs:
         return []
     width = max(40, min(300, MOST_POINTS // (len(runs) * len(wanted))))
-    found = series([run.pk for run in runs], wanted, width=width)["runs"]
-    lines = {(one["run"], line["name"]): line for one in found for line in one["series"]}
+    found = read([run.pk for run in runs], wanted, width)
+    lines = {(one["run"], line["name"]): line for one in found for line in one["series"] if line["name"] in wanted}
     charts = []
     for title, some in chosen.items():
         drawn = [

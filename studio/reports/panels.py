@@ -9,7 +9,7 @@ from typing import Any
 from studio.accounts.models import Project, User
 from studio.core import blobs
 from studio.reports.blocks import Block
-from studio.reports.curves import charts_of
+from studio.reports.curves import Read, charts_of, read
 from studio.runs import checkpoints, facts
 from studio.runs.compare.layers import rows_of
 from studio.runs.models import Run
@@ -28,20 +28,26 @@ class Missing(Exception):
     """What a panel is about is not there; the words take the panel's place."""
 
 
-def data_of(project: Project, reader: User | None, block: Block, seen: set[int]) -> Data:
+def data_of(project: Project, reader: User | None, block: Block, seen: set[int], read: Read = read) -> Data:
     """JSON for the panel's template; `seen` takes the ids of the runs that are shown. About nine queries a run.
 
-    `reader` is whom words such as `by:me` of a filter mean. What is missing is said under `error`.
+    `reader` is whom words such as `by:me` of a filter mean; `read` gets the points of charts. What is missing is said under
+    `error`.
     """
     try:
-        return {"title": block.given.get("title", ""), **SHOWS[block.kind](project, reader, block.given, seen)}
+        title = {"title": block.given.get("title", "")}
+        if block.kind == "chart":
+            return {**title, **_chart(project, block.given, seen, read)}
+        return {**title, **SHOWS[block.kind](project, reader, block.given, seen)}
     except Missing as missing:
         return {"title": block.given.get("title", ""), "error": str(missing)}
 
 
-def _chart(project: Project, reader: User | None, given: Any, seen: set[int]) -> Data:
+def _chart(project: Project, given: Any, seen: set[int], read: Read) -> Data:
     runs = _runs(project, given["runs"], seen)
-    charts = charts_of(runs, given.get("metrics"), most=len(given["metrics"]) if "metrics" in given else MOST_CHARTS)
+    charts = charts_of(
+        runs, given.get("metrics"), most=len(given["metrics"]) if "metrics" in given else MOST_CHARTS, read=read
+    )
     if not charts:
         raise Missing("These runs have no such metrics.")
     return {"charts": charts}
@@ -126,4 +132,4 @@ def _runs(project: Project, numbers: Sequence[int], seen: set[int]) -> list[Run]
     return [found[number] for number in numbers]
 
 
-SHOWS = {"chart": _chart, "table": _table, "runs": _set, "image": _image, "checkpoint": _checkpoint}
+SHOWS = {"table": _table, "runs": _set, "image": _image, "checkpoint": _checkpoint}

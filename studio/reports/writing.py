@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -15,6 +16,7 @@ from studio.accounts.models import Project, User
 from studio.core.markdown import plain
 from studio.reports import panels
 from studio.reports.blocks import Block, parse
+from studio.reports.curves import ReadAhead, read
 from studio.reports.errors import ReportError, StaleReport
 from studio.reports.models import Report, ReportVersion
 from studio.runs.models import Run
@@ -91,6 +93,7 @@ def parts_of(
     found: list[Part] = []
     runs: set[int] = set() if seen is None else seen
     numbers: set[int] = set()
+    ahead = _read_ahead([block for block in blocks if not (block.frozen and block.key in frozen)])
     for block in blocks:
         part: Part = {"key": block.key, "kind": block.kind, "frozen": block.frozen}
         if not block.kind:
@@ -100,11 +103,24 @@ def parts_of(
             runs.update(run["id"] for run in part["data"].get("runs", []))
             numbers.update(block.given.get("runs", []), [block.given["run"]] if "run" in block.given else [])
         else:
-            part["data"] = panels.data_of(project, reader, block, runs)
+            part["data"] = panels.data_of(project, reader, block, runs, ahead.get(_runs_of(block), read))
         found.append(part)
     if numbers:
         runs.update(Run.objects.filter(project=project, number__in=numbers).values_list("pk", flat=True))
     return found
+
+
+def _read_ahead(blocks: Sequence[Block]) -> dict[tuple[int, ...], ReadAhead]:
+    """For runs of several charts that name their metrics, what reads them for all at once."""
+    metrics: dict[tuple[int, ...], list[list[str]]] = {}
+    for block in blocks:
+        if block.kind == "chart" and "metrics" in block.given:
+            metrics.setdefault(_runs_of(block), []).append(block.given["metrics"])
+    return {runs: ReadAhead(chain.from_iterable(some)) for runs, some in metrics.items() if len(some) > 1}
+
+
+def _runs_of(block: Block) -> tuple[int, ...]:
+    return tuple(block.given.get("runs", ()))
 
 
 def difference(before: str, after: str) -> list[tuple[str, str]]:

@@ -322,6 +322,19 @@ def test_twenty_panels_are_quick_and_small(people: People, run: Run) -> None:
     assert len(export.html_of(report.project, writing.version_of(report)).encode()) < 6 << 20
 
 
+def test_charts_of_the_same_runs_are_read_at_once_and_each_shows_its_own(
+    people: People, run: Run, django_assert_max_num_queries: Any
+) -> None:
+    log_series(run, {f"metric {k}": [float(k + i) for i in range(5)] for k in range(12)}, first=10)
+    charts = [block("chart", f"runs: {run.number}", f"metrics: metric {k}, metric {11 - k}") for k in range(12)]
+    report = write(people, "\n".join(charts))
+    with django_assert_max_num_queries(45):
+        parts = writing.shown(report.project, writing.version_of(report))
+    run.refresh_from_db()
+    for k, part in enumerate(part for part in parts if part["kind"]):
+        assert part["data"]["charts"] == charts_of([run], [f"metric {k}", f"metric {11 - k}"])
+
+
 def test_lists_and_reports_cost_few_queries(people: People, run: Run, django_assert_max_num_queries: Any) -> None:
     for number in range(12):
         report = write(people, "Words.\n\n" + block("table", f"runs: {run.number}"), f"Report {number}")
