@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -35,8 +35,12 @@ def signed_in(studio: Studio) -> Iterator[Page]:
 
 def busy_ms() -> float:
     """Processor time of the browser's pages until now, over all their threads."""
-    pages = [p for p in psutil.Process().children(recursive=True) if "--type=renderer" in p.cmdline()]
-    return sum(sum(page.cpu_times()[:2]) for page in pages) * 1e3
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if "--type=renderer" in process.cmdline():
+                total += sum(process.cpu_times()[:2])
+    return total * 1e3
 
 
 def until(page: Page, condition: str) -> float:
