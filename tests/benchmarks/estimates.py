@@ -1,8 +1,9 @@
 """What Check says a run will take, against what it took: `python -m tests.benchmarks.estimates [FIGURE.png]`.
 
 Ten different configurations on the CPU, each checked and then run by the worker's own code in a fresh data directory, the
-first by processes that find nothing ready; some minutes in all. The exit code is 1 when the peak memory of one is off by more than 25 %, or its duration by more
-than 30 %. Other work on the machine comes and goes between a check and its run, and shows as error: run it alone.
+first by processes that find nothing ready; some minutes in all. The exit code is 1 when the peak memory of one is off by
+more than 25 %, or its duration by more than 30 %. Other work on the machine comes and goes between a check and its run,
+and shows as error: run it alone.
 """
 
 from __future__ import annotations

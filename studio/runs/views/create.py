@@ -38,8 +38,7 @@ OTHER_FIELDS = frozenset(
 def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     """`?model=` and `?dataset=` choose versions, `?parent=` fills in the values of a run, `?start=` a checkpoint that it
     begins with (`start_mode=all` to train further), `?further=` the newest one of a run. Of model and dataset one may be
-    left out: a fitting one is proposed. `refresh` only shows the form for
-    other choices, with everything that was typed."""
+    left out: a fitting one is proposed. `refresh` only shows the form for other choices, with everything that was typed."""
     project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
     given = _further(request, project, request.POST if request.method == "POST" else request.GET)
     checkpoints = starts.choices(cast(User, request.user))
