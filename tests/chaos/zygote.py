@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.chaos import mutants
 from trainer_core import launch
+from trainer_core.launching.warm import warm_up
 
 
 def serve(parent: int) -> int:
@@ -28,7 +29,7 @@ def serve(parent: int) -> int:
     import torch
 
     torch.set_num_threads(1)
-    launch.warm_up()
+    warm_up()
     wake, bell = os.pipe()
     os.set_blocking(bell, False)
     signal.set_wakeup_fd(bell)

@@ -16,7 +16,7 @@ from tests.chaos.pool import Pool
 from tests.trainer_core.launch.attempts import Attempt
 from trainer_core.checkpoint import io
 from trainer_core.checkpoint.digest import weights_sha256
-from trainer_core.launch import warm_up
+from trainer_core.launching.warm import warm_up
 from trainer_core.loops.clock import PARTS
 
 pytestmark = pytest.mark.timeout(400)
