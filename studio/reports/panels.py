@@ -12,8 +12,8 @@ from studio.reports.blocks import Block
 from studio.reports.curves import Read, charts_of, read
 from studio.runs import checkpoints, facts
 from studio.runs.compare.layers import rows_of
+from studio.runs.directions import rises
 from studio.runs.models import Run
-from studio.runs.table.fields import rises
 from studio.runs.table.select import table_of
 from studio.tracking.comparing import best_of, metrics_of, objective_of
 from studio.tracking.models import Media

@@ -21,8 +21,8 @@ from studio.reports.writing import version_of
 from studio.runs import checkpoints, diff, facts
 from studio.runs.compare.layers import rows_of
 from studio.runs.compare.variants import variants_of, verdict
+from studio.runs.directions import rises
 from studio.runs.models import Attempt, Checkpoint, Run, State
-from studio.runs.table.fields import rises
 from studio.tracking.comparing import best_of, metrics_of, objective_of
 from studio.tracking.logs import read_log
 

@@ -10,6 +10,7 @@ from typing import Any
 from studio.registry.models import DatasetVersion
 from studio.runs.cost import times
 from studio.runs.diff import show
+from studio.runs.directions import rises
 from trainer_core.errors import OptionError
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, Duration, parse_duration
 
@@ -90,7 +91,7 @@ class _Config:
         if known and wanted and wanted not in known:
             candidates = [m for m in ("val_loss", *known) if m in known and m.startswith(("val", "test"))] or [*known]
             better, listed = candidates[0], ", ".join(known)
-            mode = "min" if "loss" in better or "err" in better else "max"
+            mode = "max" if rises(better) else "min"
             text = f"The run never logs {wanted}, so there is no best checkpoint{' and no early stopping' if patience is not None else ''}. It logs {listed}."
             yield Advice(text, {"extras.monitor": better, "extras.monitor_mode": mode})
         if patience is not None and self.facts.val_batches == 0 and (wanted or "").startswith("val"):

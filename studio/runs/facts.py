@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from studio.runs.directions import rises
 from studio.runs.models import Run, State
 
 MISSED_BEATS = 2
@@ -121,7 +122,7 @@ def key_metric(run: Run) -> Number | None:
         return Number(watched, summary[watched].get(which), which)
     for name in TELLING:
         if name in summary:
-            which = "min" if name.endswith("loss") else "max"
+            which = "max" if rises(name) else "min"
             return Number(name, summary[name].get(which), which)
     for name in sorted(summary):
         return Number(name, summary[name].get("last"), "last")

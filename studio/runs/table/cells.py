@@ -12,9 +12,10 @@ from pydantic_core import from_json
 
 from studio.accounts.models import User
 from studio.core.templatetags.studio import metric as number_text
+from studio.runs.directions import rises
 from studio.runs.facts import TELLING
 from studio.runs.models import Run, RunColumn, RunConfig, RunMetric, RunStar, RunTag
-from studio.runs.table.fields import BEST, STATS, Field, rises
+from studio.runs.table.fields import BEST, STATS, Field
 from studio.runs.table.language import quoted
 from studio.runs.table.select import Table
 
@@ -42,6 +43,7 @@ class Row:
     is_base: bool = False
     is_pinned: bool = False
     objective: str = ""  # the metric of its small curve
+    best: Field | None = None  # its best value
     pins: str = ""  # what `pin` would be with this one the other way round
     tag_queries: dict[str, str] = field(default_factory=dict)  # for each tag the filter that has it too
 
@@ -61,14 +63,14 @@ def rows_of(table: Table, runs: Sequence[Run], user: User) -> list[Row]:
     found = []
     for run in runs:
         row = Row(run, starred=run.pk in starred, is_base=run is base, is_pinned=run.number in table.pins)
-        row.objective = values.objective(run)[0]
+        row.objective, row.best = values.objective(run)[0], values.best(run)
         pins = [n for n in table.pins if n != run.number] if row.is_pinned else [*table.pins, run.number]
         row.pins = ",".join(map(str, pins))
         row.tag_queries = {tag: _with_tag(table.q, tag) for tag in run.tags}
         for column in table.columns:
             cell = values.cell(run, column)
             if base is not None and run is not base and column.kind != "fact":
-                compare(cell, values.cell(base, column).number)
+                compare(cell, values.cell(base, column).number, watched=values.monitor[base.pk])
             row.cells.append(cell)
         found.append(row)
     return found
@@ -79,8 +81,12 @@ def _with_tag(q: str, tag: str) -> str:
     return q if clause in q.split() else f"{q} {clause}".strip()
 
 
-def compare(cell: Cell, base: float | None) -> None:
-    """Say in `cell` how far its number is from that of the baseline."""
+def compare(cell: Cell, base: float | None, *, watched: tuple[str, bool] = ("", False)) -> None:
+    """Say in `cell` how far its number is from that of the baseline.
+
+    `watched` is the metric by which the baseline chose its checkpoint, and whether more of it is better; of others the
+    name tells, or nothing is said to be better.
+    """
     if cell.number is None or base is None:
         return
     change = cell.number - base
@@ -89,8 +95,9 @@ def compare(cell: Cell, base: float | None) -> None:
         return
     sign = "▲ +" if change > 0 else "▼ −"
     cell.delta = sign + number_text(abs(change))
-    if cell.field.is_best:
-        better = (change > 0) == cell.field.rises
+    is_watched = cell.field.is_value and cell.field.name == watched[0]
+    if is_watched or cell.field.is_judged:
+        better = (change > 0) == (watched[1] if is_watched else cell.field.rises)
         cell.tone = "good" if better else "bad"
         cell.delta += " better" if better else " worse"
 
@@ -121,6 +128,7 @@ class Values:
     def _read_metrics(self, project_pk: int, names: set[str]) -> None:
         columns = RunColumn.objects.filter(project=project_pk, kind=RunColumn.Kind.METRIC, name__in=names)
         known = dict(columns.values_list("pk", "name"))
+        self.ids = {name: pk for pk, name in known.items()}
         rows = RunMetric.objects.filter(run_id__in=self.pks, column_id__in=list(known)).order_by()
         for pk, column, *numbers in rows.values_list("run_id", "column_id", *STATS):
             self.metrics[pk][known[column]] = dict(zip(STATS, numbers, strict=True))
@@ -140,6 +148,11 @@ class Values:
             return name, up
         name = next((one for one in TELLING if one in self.metrics[run.pk]), "")
         return name, rises(name)
+
+    def best(self, run: Run) -> Field | None:
+        """The best value of that metric, as something to sort by; None while the table knows none of it."""
+        name, up = self.objective(run)
+        return Field("metric", name, (self.ids[name],), BEST["best"][up], up) if name in self.ids else None
 
     def cell(self, run: Run, column: Field) -> Cell:
         cell = Cell(column)

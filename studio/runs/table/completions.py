@@ -10,7 +10,7 @@ from studio.accounts.models import Project, User
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.runs.models import RunColumn, RunConfig
 from studio.runs.table.cells import tags_in
-from studio.runs.table.conditions import STATES
+from studio.runs.table.conditions import REVIEWS, STATES
 from studio.runs.table.fields import FACTS, SORTED, STATS, Fields, UnknownName
 from studio.runs.table.language import quoted
 
@@ -19,7 +19,7 @@ WORDS = {
     "state:": "how it is", "tag:": "has this tag", "model:": "of this model", "dataset:": "on this dataset",
     "by:": "who started it", "created>": "after this day", "age<": "such as 7d", "duration<": "such as 2h",
     "name~": "a part of its name", "note~": "a part of its note", "is:": "starred, archived, trashed, mine",
-    "has:": "tag, note, parent, or a metric", "number:": "the number of a run", "parent:": "run again from this one",
+    "has:": "tag, note, parent, or a metric", "review:": "mine, waiting, approved, changes", "number:": "the number of a run", "parent:": "run again from this one",
 }  # fmt: skip
 Kind = Literal["filter", "column", "sort", "group"]
 
@@ -80,6 +80,8 @@ def _known_values(project: Project, user: User, name: str, start: str) -> list[t
         return [(tag, "tag") for tag in tags_in(project.pk, start, MOST)]
     if name == "is":
         return [(flag, "") for flag in ("starred", "mine", "archived", "trashed") if flag.startswith(start)]
+    if name == "review":
+        return [(word, "") for word in REVIEWS if word.startswith(start)]
     if name == "has":
         return [(flag, "") for flag in ("tag", "note", "parent") if flag.startswith(start)]
     if name in ("by", "user", "who"):

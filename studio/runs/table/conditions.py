@@ -30,6 +30,7 @@ STATES: dict[str, Sequence[str]] = {
     "active": [*HELD, State.QUEUED, State.PAUSED],
     "waiting": [State.QUEUED],
 }
+REVIEWS = {"mine": "open", "waiting": "open", "approved": "approved", "changes": "changes"}
 MOMENTS = {"created": "created_at", "when": "created_at", "started": "started_at", "ended": "ended_at"}
 
 
@@ -245,12 +246,27 @@ def _has(clause: Clause, user: User) -> Q:
     return some
 
 
+def _review(clause: Clause, user: User) -> Q:
+    """By what reviewers said; `mine` waits for the user."""
+    _only(clause, ":", "=", "!=")
+    some = Q()
+    for value in (value.lower() for value in clause.values):
+        if value not in REVIEWS:
+            raise clause.error(f"“{value}” is no state of a review. They are {', '.join(REVIEWS)}.")
+        asked = Run.objects.filter(reviews__state=REVIEWS[value])
+        if value == "mine":
+            asked = Run.objects.filter(reviews__state="open", reviews__reviewer=user)
+        some |= Q(pk__in=asked.order_by().values("pk"))
+    return _not_if(clause, some)
+
+
 SPECIAL: dict[str, Callable[[Clause, User], Q]] = {
     "state": _state, "status": _state, "name": _name, "note": _note, "pool": _pool, "tag": _tag, "tags": _tag,
     "model": _version(ModelVersion, "model"), "dataset": _version(DatasetVersion, "dataset"),
     "data": _version(DatasetVersion, "dataset"), "by": _by, "user": _by, "who": _by, "created": _moment,
     "when": _moment, "started": _moment, "ended": _moment, "age": _age, "duration": _duration, "took": _duration,
     "number": _whole("number"), "id": _whole("number"), "parent": _whole("parent__number"), "is": _is, "has": _has,
+    "review": _review,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from studio.runs.table.fields import Field
 from studio.runs.table.select import Table
 
 PIECE = 500
+BEST = ("best_metric", "best")  # where the table shows it: of the metric that a run watches, or that tells most
 ALWAYS = ("number", "name", "state", "model", "dataset", "created", "by", "duration_s", "tags", "note")
 
 
@@ -23,7 +24,7 @@ def as_csv(table: Table) -> Iterator[str]:
     columns = _columns(table)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow([*ALWAYS, *(_safe(column.key) for column in columns)])
+    writer.writerow([*ALWAYS, *(BEST if shows_best(table) else ()), *(_safe(column.key) for column in columns)])
     for rows in _pieces(table, columns):
         for row in rows:
             writer.writerow([_safe(_text(value)) for value in row.values()])
@@ -43,6 +44,10 @@ def as_json(table: Table) -> Iterator[str]:
     yield "]\n"
 
 
+def shows_best(table: Table) -> bool:
+    return any(column.kind == "fact" and column.name == "best" for column in table.columns)
+
+
 def _columns(table: Table) -> list[Field]:
     return [column for column in table.columns if column.kind != "fact"]
 
@@ -52,10 +57,11 @@ def _pieces(table: Table, columns: list[Field]) -> Iterator[list[dict[str, Any]]
     for at in range(0, len(pks), PIECE):
         runs = read(pks[at : at + PIECE])
         values = Values(table, runs)
-        yield [_row(run, values, columns) for run in runs]
+        with_best = shows_best(table)
+        yield [_row(run, values, columns, with_best=with_best) for run in runs]
 
 
-def _row(run: Run, values: Values, columns: list[Field]) -> dict[str, Any]:
+def _row(run: Run, values: Values, columns: list[Field], *, with_best: bool) -> dict[str, Any]:
     took = facts.duration_s(run)
     found: dict[str, Any] = {
         "number": run.number,
@@ -69,6 +75,9 @@ def _row(run: Run, values: Values, columns: list[Field]) -> dict[str, Any]:
         "tags": run.tags,
         "note": run.note,
     }
+    if with_best:
+        cell = values.cell(run, Field("fact", "best"))
+        found |= dict(zip(BEST, (cell.sub or None, cell.number), strict=True))
     for column in columns:
         cell = values.cell(run, column)
         found[column.key] = cell.number if cell.number is not None else None if cell.text == "–" else cell.text

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from studio.accounts.models import Project
+from studio.runs.directions import direction, rises
 from studio.runs.models import RunColumn
 
 Kind = Literal["fact", "config", "metric"]
@@ -34,9 +35,8 @@ ALIASES = {
 SORTED = ("number", "name", "state", "model", "dataset", "by", "when", "started", "ended", "duration")
 FILTERED = (
     "state", "name", "tag", "model", "dataset", "by", "created", "started", "ended", "age", "duration", "note", "number",
-    "parent", "pool", "is", "has",
+    "parent", "pool", "is", "has", "review",
 )  # fmt: skip
-LOW_IS_GOOD = ("loss", "err", "perplexity", "mae", "mse", "rmse", "nll")
 PARTS = ("model", "data", "trainer", "extras")  # what people mean by a short name, in this order
 MOST_SUGGESTED_FROM = 2000
 
@@ -68,18 +68,18 @@ class Field:
         return STATS[self.stat] if self.kind == "metric" else ""
 
     @property
-    def is_best(self) -> bool:
-        """Whether a change of this number is for the better or the worse, not just a change."""
+    def is_judged(self) -> bool:
+        """Whether a change of this number is for the better or the worse, as far as its name tells."""
+        return self.is_value and bool(direction(self.name))
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it is a value of a metric, not a step or a count of points."""
         return self.kind == "metric" and self.stat in ("last", "min", "max", "mean")
 
 
 class UnknownName(LookupError):
     """Nothing has this name; the message says what is close to it."""
-
-
-def rises(metric: str) -> bool:
-    """Whether more of this metric is better, by its name."""
-    return not any(part in metric.lower() for part in LOW_IS_GOOD)
 
 
 @dataclass

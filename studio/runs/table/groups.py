@@ -50,8 +50,16 @@ class Group:
     query: str = ""
 
 
-def groups_of(table: Table, runs: RunQuerySet, columns: Sequence[Field]) -> tuple[list[Group], bool]:
-    """The groups of these runs and whether there are more than MOST_GROUPS. One query, with a row for each run.
+@dataclass(frozen=True, slots=True)
+class Every:
+    """How many there are, also of groups that are not shown."""
+
+    groups: int
+    runs: int
+
+
+def groups_of(table: Table, runs: RunQuerySet, columns: Sequence[Field]) -> tuple[list[Group], Every]:
+    """The first MOST_GROUPS groups of these runs, and how many there are. One query, with a row for each run.
 
     `columns` are metrics and choices; choices that are no numbers have no mean. Groups come in the order of the table's
     first sort, by the mean; else the largest first.
@@ -71,7 +79,8 @@ def groups_of(table: Table, runs: RunQuerySet, columns: Sequence[Field]) -> tupl
     for row in runs.order_by().values_list(*names):
         members.setdefault(row[: len(table.groups)], []).append(row[len(table.groups) :])
     keys = sorted(members, key=_order(table, columns, members))
-    return [_group(table, key, members[key]) for key in keys[:MOST_GROUPS]], len(keys) > MOST_GROUPS
+    every = Every(len(keys), sum(map(len, members.values())))
+    return [_group(table, key, members[key]) for key in keys[:MOST_GROUPS]], every
 
 
 def spread(values: Sequence[float | None]) -> Spread:
@@ -97,11 +106,23 @@ def _joined(runs: RunQuerySet, alias: str, column: Field) -> RunQuerySet:
 
 def _order(table: Table, columns: Sequence[Field], members: Members) -> Callable[[Key], Any]:
     for sort in table.sorts[:1]:
-        if sort.field in columns:
-            k, sign = columns.index(sort.field), -1 if sort.falls else 1
+        sign = -1 if sort.falls else 1
+        if sort.field in table.groups:
+            i = table.groups.index(sort.field)
+            return lambda key: _by_value(key[i], sign)
+        k = next((k for k, c in enumerate(columns) if (c.ids, c.stat) == (sort.field.ids, sort.field.stat)), None)
+        if k is not None:
             means = {key: spread([row[k] for row in rows]).mean for key, rows in members.items()}
             return lambda key: (means[key] is None, sign * (means[key] or 0.0), [str(value) for value in key])
-    return lambda key: (-len(members[key]), [str(value) for value in key])
+    return lambda key: (-len(members[key]), [_by_value(value, 1) for value in key])
+
+
+def _by_value(value: Any, sign: int) -> tuple[bool, float, str]:
+    """Numbers by their size, words after them, nothing at the end."""
+    try:
+        return value is None, sign * float(value), ""
+    except (TypeError, ValueError):
+        return value is None, math.inf, str(value)
 
 
 def _group(table: Table, key: Key, rows: Sequence[tuple[float | None, ...]]) -> Group:

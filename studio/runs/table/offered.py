@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count
 
-from studio.runs.models import Run, RunColumn, RunConfig, RunMetric
-from studio.runs.table.fields import BEST, FACTS, Field, rises
+from studio.runs.directions import direction
+from studio.runs.models import Run, RunColumn, RunConfig, RunMetric, RunQuerySet
+from studio.runs.table.fields import BEST, FACTS, Field
 from studio.runs.table.language import quoted
 from studio.runs.table.select import Table
 
@@ -36,15 +38,38 @@ def offered(table: Table, runs: Sequence[Run]) -> dict[str, list[Offer]]:
         .order_by("column__name")
     )
     choices = [row["column__name"] for row in varying[:MOST_CHOICES]]
-    ids = RunMetric.objects.filter(run_id__in=pks).order_by().values("column_id")
-    names = RunColumn.objects.filter(pk__in=ids).order_by("name").values_list("name", flat=True)
-    metrics = [f"{name}.{BEST['best'][rises(name)]}" for name in names[:MOST_METRICS]]
-    chosen_of = {kind: [c for c in table.columns if c.kind == kind] for kind in ("config", "metric")}
     return {
         "Facts": [Offer(name, title, name in chosen) for name, title in FACTS.items()],
-        "Choices that differ here": _offers(chosen_of["config"], choices),
-        "Metrics": _offers(chosen_of["metric"], metrics),
+        "Choices that differ here": _offers(_of(table.columns, "config"), choices),
+        "Metrics": _offers(_of(table.columns, "metric"), _metrics(pks)),
     }
+
+
+def offered_to_groups(table: Table, columns: Sequence[Field], runs: RunQuerySet) -> dict[str, list[Offer]]:
+    """What has a mean: metrics of these runs. `columns` are those that the groups show. One query."""
+    facts = [] if table.is_default else _of(table.columns, "fact")  # kept for the table without groups
+    found = {
+        "Facts": [Offer(one.name, FACTS[one.name], True) for one in facts if one.name in FACTS],
+        "Choices": _offers(_of(columns, "config"), []),
+        "Metrics": _offers(_of(columns, "metric"), _metrics(runs.values("pk"))),
+    }
+    return {title: offers for title, offers in found.items() if offers}
+
+
+def _of(columns: Sequence[Field], kind: str) -> list[Field]:
+    return [column for column in columns if column.kind == kind]
+
+
+def _metrics(runs: Any) -> list[str]:
+    """Those that some of the runs (their keys, or a query for them) have, by their most telling numbers. One query."""
+    ids = RunMetric.objects.filter(run_id__in=runs).order_by().values("column_id")
+    names = RunColumn.objects.filter(pk__in=ids).order_by("name").values_list("name", flat=True)
+    return [f"{name}.{_telling(name)}" for name in names[:MOST_METRICS]]
+
+
+def _telling(metric: str) -> str:
+    """Its best value; the last one where no value is better than another."""
+    return BEST["best"][direction(metric) == "up"] if direction(metric) else "last"
 
 
 def _offers(chosen: Sequence[Field], keys: Sequence[str]) -> list[Offer]:

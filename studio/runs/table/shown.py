@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studio.runs.table.fields import SORTED, Field
@@ -15,6 +16,7 @@ class Head:
 
     field: Field
     value: str  # its name as it stands in an address
+    by: str  # what a click sorts by
     sort: str
     order: str
     place: str  # of several sorts: 1, 2, …
@@ -32,21 +34,24 @@ class Marked:
     message: str
 
 
-def heads_of(table: Table) -> list[Head]:
+def heads_of(table: Table, columns: Sequence[Field], objective: Field | None) -> list[Head]:
+    """`objective` is what the column *Best* sorts by: see `table.objective`."""
     found = []
-    keys = [_text(column) for column in table.columns]
-    for i, column in enumerate(table.columns):
-        now = next((k for k, sort in enumerate(table.sorts) if sort.field == column), None)
-        sorts = column.kind != "fact" or column.name in SORTED
-        falls = column.kind == "metric" and column.rises
-        order, text = "none", _text(column)
+    keys = [_text(column) for column in columns]
+    for i, column in enumerate(columns):
+        by = objective if column.kind == "fact" and column.name == "best" and objective else column
+        now = next((k for k, sort in enumerate(table.sorts) if _same(sort.field, by)), None)
+        sorts = by.kind != "fact" or by.name in SORTED
+        falls = by.kind == "metric" and by.rises
+        order, text = "none", _text(by)
         if now is not None:
             order = "descending" if table.sorts[now].falls else "ascending"
             falls = not table.sorts[now].falls
         place = str(now + 1) if now is not None and len(table.sorts) > 1 else ""
         without = ",".join(key for k, key in enumerate(keys) if k != i)
         earlier = ",".join([*keys[: i - 1], keys[i], keys[i - 1], *keys[i + 1 :]]) if i else ""
-        found.append(Head(column, text, ("-" if falls else "") + text if sorts else "", order, place, without, earlier))
+        sort = ("-" if falls else "") + text if sorts else ""
+        found.append(Head(column, keys[i], by.key, sort, order, place, without, earlier))
     return found
 
 
@@ -64,6 +69,11 @@ def why_nothing(table: Table) -> list[tuple[str, int]]:
         return []
     counts = [(clause.text, table.matching(without=i).count()) for i, clause in enumerate(table.clauses)]
     return [(text, count) for text, count in counts if count]
+
+
+def _same(one: Field, other: Field) -> bool:
+    """Whether they are the same number; which values of it are better does not matter."""
+    return (one.kind, one.ids, one.name, one.stat) == (other.kind, other.ids, other.name, other.stat)
 
 
 def _text(column: Field) -> str:

@@ -13,6 +13,7 @@ from studio.accounts.access import can, get_for
 from studio.accounts.models import Role, User
 from studio.core.download import stream_file
 from studio.runs import checkpoints, diff, promote, reproduce, starts, timeline
+from studio.runs.directions import direction
 from studio.runs.models import Checkpoint, Run, State
 from studio.runs.register import online
 
@@ -125,8 +126,8 @@ def _metrics(found: Run) -> list[dict[str, Any]]:
     rows = []
     for name in sorted(found.summary, key=order)[:MOST_METRICS]:
         numbers = found.summary[name]
-        rises = mode == "max" if name == watched else "loss" not in name and "err" not in name
-        which = "max" if rises else "min"
+        better = {"max": "up", "min": "down"}.get(mode) if name == watched else direction(name)
+        which = {"up": "max", "down": "min"}.get(better or "", "")
         best, at = numbers.get(which), numbers.get(f"arg{which}")
         rows.append(
             {"name": name, **numbers, "best": best, "best_step": at, "which": which, "watched": name == watched}

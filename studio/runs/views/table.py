@@ -15,10 +15,11 @@ from studio.accounts.models import Project, Role, User
 from studio.runs import saved
 from studio.runs.models import Run
 from studio.runs.table import export
-from studio.runs.table.cells import read, rows_of
+from studio.runs.table.cells import Values, read, rows_of
 from studio.runs.table.completions import complete
 from studio.runs.table.groups import can_group, groups_of
-from studio.runs.table.offered import offered
+from studio.runs.table.objective import LOOKED_AT, most_common
+from studio.runs.table.offered import offered, offered_to_groups
 from studio.runs.table.select import Table, table_of
 from studio.runs.table.shown import heads_of, marked, why_nothing
 
@@ -42,7 +43,6 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
         "project": found,
         "table": table,
         "filter": marked(table),
-        "heads": heads_of(table),
         "views": saved.views_for(found, user),
         "charts": bool(request.GET.get("charts")),
         "back_query": urlencode({"back": request.GET.urlencode()}),
@@ -50,6 +50,7 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
         "may_edit": can(request.user, found, Role.EDITOR) and found.archived_at is None,
     }
     context |= _grouped(table) if table.groups else _paged(table, request.GET.get("page"))
+    context["heads"] = heads_of(table, table.columns, context.get("objective"))
     return render(request, "runs/project.html", context)
 
 
@@ -90,9 +91,11 @@ def _paged(table: Table, number: Any) -> dict[str, Any]:
     on_top = dict(top)
     pinned = list(dict.fromkeys(on_top[n] for n in numbers if n in on_top))
     runs = read([*pinned, *(pk for pk in pks if pk not in pinned)])
+    rows = rows_of(table, runs, table.user)
     context: dict[str, Any] = {
         "page": page,
-        "rows": rows_of(table, runs, table.user),
+        "rows": rows,
+        "objective": most_common(row.best for row in rows),
         "count": page.paginator.count,
         "offered": offered(table, runs),
         "is_empty": not page.paginator.count and not Run.objects.filter(project=table.project).exists(),
@@ -103,9 +106,22 @@ def _paged(table: Table, number: Any) -> dict[str, Any]:
 
 
 def _grouped(table: Table) -> dict[str, Any]:
+    newest = table.matching().only("pk", "state", "metrics_at").order_by("-number")[:LOOKED_AT]
     columns = [column for column in table.columns if column.kind != "fact"]
-    groups, more = groups_of(table, table.matching(), columns)
-    return {"groups": groups, "more_groups": more, "group_columns": columns, "count": table.matching().count()}
+    if not columns:
+        runs = list(newest)
+        values = Values(table, runs)
+        best = most_common(values.best(run) for run in runs)
+        columns = [best] if best else []  # a group says nothing without a number
+    groups, every = groups_of(table, table.matching(), columns)
+    return {
+        "groups": groups,
+        "more_groups": every.groups > len(groups),
+        "group_columns": columns,
+        "group_heads": heads_of(table, columns, None),
+        "count": every.runs,
+        "offered": offered_to_groups(table, columns, newest),
+    }
 
 
 class _Found:

@@ -119,6 +119,51 @@ def test_groups(people: People, editor: Client) -> None:
     assert "Runs are not grouped by progress" in page(people, editor, group="progress")
 
 
+def test_groups_show_what_decides_when_nobody_chose_a_number(people: People, editor: Client) -> None:
+    filled(people)
+    text = page(people, editor, group="hidden")
+    assert "0.49 ± 0.01" in text
+    assert "min, mean ± std" in text
+    assert 'name="columns" value="val_loss.min"' in text, "columns are chosen here too"
+    assert "None of these runs has a metric yet" in page(people, editor, group="hidden", q="val_loss.min<0")
+
+
+def test_groups_are_sorted_by_a_click_on_a_mean_or_by_what_they_share(people: People, editor: Client) -> None:
+    filled(people, 12)
+    best_first = page(people, editor, group="lr", sort="val_loss.min")
+    assert 'aria-sort="ascending"' in best_first
+    assert "sort=-val_loss.min" in best_first
+    assert best_first.index("<bdi>1.2</bdi>") < best_first.index("<bdi>0.2</bdi>")
+    falling = page(people, editor, group="lr", sort="-lr")
+    assert falling.index("<bdi>1.2</bdi>") < falling.index("<bdi>1</bdi>") < falling.index("<bdi>0.2</bdi>")
+    largest_first = page(people, editor, group="lr")
+    assert largest_first.index("<bdi>0.9</bdi>") < largest_first.index("<bdi>1.1</bdi>"), "by size, not by letters"
+
+
+def test_best_is_sorted_by_the_metric_that_most_runs_of_the_page_are_told_by(people: People, editor: Client) -> None:
+    filled(people)
+    first = page(people, editor)
+    assert 'sort=val_loss.min" title="Sort by val_loss.min"' in first
+    sorted_page = page(people, editor, sort="val_loss.min")
+    assert 'aria-sort="ascending"' in sorted_page
+    assert sorted_page.index("#3<") < sorted_page.index("#2<") < sorted_page.index("#1<")
+
+
+def test_what_is_better_is_said_only_where_a_name_or_the_run_tells(people: People, editor: Client) -> None:
+    one, other = filled(people, 2)
+    summaries = ({"lr-Adam": 0.1, "odd": 1.0}, {"lr-Adam": 0.2, "odd": 2.0})
+    for run, values in zip((one, other), summaries, strict=True):
+        told = {name: {"last": value, "min": value, "max": value, "count": 3} for name, value in values.items()}
+        columns.write_metrics(run.pk, run.project_id, told)
+    deltas = page(people, editor, columns="lr-Adam,odd.max", base="1")
+    assert "▲ +0.1</span>" in deltas, "a learning rate is not better for being larger"
+    assert "▲ +1</span>" in deltas
+    one.spec["extras"] = {"monitor": "odd", "monitor_mode": "min"}
+    one.save(update_fields=["spec"])
+    columns.write_config(one)
+    assert 'delta-bad">▲ +1 worse' in page(people, editor, columns="lr-Adam,odd.max", base="1")
+
+
 def test_the_table_costs_the_same_for_one_and_for_many(
     people: People, editor: Client, django_assert_max_num_queries: Any
 ) -> None:
@@ -268,6 +313,15 @@ def test_export_has_all_that_match_in_order(people: People, editor: Client) -> N
     found = json.loads(b"".join(editor.get(url, {**query, "format": "json"}).streaming_content))  # type: ignore[attr-defined]
     assert [row["val_loss.min"] for row in found] == [0.49, 0.5]
     assert editor.get(url, {"q": "nothing<1"}).status_code == 400
+
+
+def test_export_has_the_best_number_where_the_table_shows_it(people: People, editor: Client) -> None:
+    filled(people, 2)
+    url = reverse("runs-export", args=[people.project.pk])
+    rows = list(csv.DictReader(io.StringIO(b"".join(editor.get(url)).decode())))  # type: ignore[call-overload]
+    assert [(row["best_metric"], row["best"]) for row in rows] == [("val_loss", "0.49"), ("val_loss", "0.5")]
+    as_json = json.loads(b"".join(editor.get(url, {"format": "json", "columns": "lr"})))  # type: ignore[call-overload]
+    assert "best" not in as_json[0], "it was not asked for"
 
 
 def test_hostile_names_are_text(people: People, editor: Client) -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from studio.reports.models import ReviewRequest
 from studio.runs import columns, tags
 from studio.runs.models import Run
 from studio.runs.table.completions import complete
@@ -171,6 +172,23 @@ def test_a_star_is_of_one_person(people: People, runs: dict[str, Run]) -> None:
     assert found(people, "is:starred") == "good"
 
 
+def test_runs_are_found_by_what_reviewers_said(people: People, runs: dict[str, Run]) -> None:
+    for name, reviewer, state in (
+        ("good", people.viewer, "approved"),
+        ("bad", people.viewer, "changes"),
+        ("old", people.editor, "open"),
+        ("bad", people.owner, "open"),
+    ):
+        ReviewRequest.objects.create(run=runs[name], reviewer=reviewer, state=state)
+    assert found(people, "review:approved") == "good"
+    assert found(people, "review:waiting") == "bad old"
+    assert found(people, "review:mine") == "old"
+    assert found(people, "review:approved,changes") == "good bad"
+    assert found(people, "-review:waiting") == "good"
+    assert "no state of a review" in str(table(people, q="review:yes").error)
+    assert [one.text for one in complete(people.project, people.editor, "review:a")] == ["review:approved"]
+
+
 def test_runs_of_another_project_are_never_found(people: People, runs: dict[str, Run]) -> None:
     make_run(people.other_project, name="theirs run")
     for q in ("", "-tag:old", "-lr<1", "state:queued", "model~l"):
@@ -179,8 +197,8 @@ def test_runs_of_another_project_are_never_found(people: People, runs: dict[str,
 
 def test_groups_have_mean_and_standard_deviation(people: People, runs: dict[str, Run]) -> None:
     made = table(people, group="model", columns="val_acc.max,lr")
-    groups, more = groups_of(made, made.matching(), made.columns)
-    assert not more
+    groups, every = groups_of(made, made.matching(), made.columns)
+    assert (every.groups, every.runs) == (len(groups), 3)
     assert [(g.values, g.n, [s.text for s in g.spreads]) for g in groups] == [
         (["MLP"], 2, ["0.95", "0.00505 ± 0.007"]),
         (["CNN"], 1, ["0.4", "0.1"]),
