@@ -33,7 +33,8 @@ SAVE_ORDER = "save.order"
 #   ready       {"resume_step": int, "max_steps": int|None, "max_epochs": int|None, "batches": int|None, "device": str,
 #                "parameters": int}                           model and data are built; training starts after resume_step
 #   progress    {"stage", "epoch", "step", "batch", "batches", "fraction": 0..1|None, "eta_s": float|None,
-#                "steps_per_s", "elapsed_s", "breakdown": {"data": s, "copy": s, "compute": s, "validation": s,
+#                "steps_per_s", "pace" and "usual_pace" (of training alone: of the last 10 s, and of before those),
+#                "elapsed_s", "breakdown": {"data": s, "copy": s, "compute": s, "validation": s,
 #                "save": s, "other": s} since this attempt began to train,
 #                "logging": {"calls": int, "s": on the training thread, "beside_s": of the thread that writes}}
 #                                                           at most every 0.5 s

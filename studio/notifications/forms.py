@@ -20,8 +20,9 @@ VALUES: dict[str, str | None] = {
     Condition.PLATEAU: "steps, above 0",
     Condition.STALLS: "seconds, above 0",
     Condition.SLOW: "steps a second, above 0",
+    Condition.DROPS: "percent, above 0 and below 100",
 }
-WITHOUT_METRIC = (Condition.STALLS, Condition.SLOW)
+WITHOUT_METRIC = (Condition.STALLS, Condition.SLOW, Condition.DROPS)
 
 
 class KindsForm(forms.Form):
@@ -74,7 +75,11 @@ class RuleForm(forms.Form):
             self.add_error("value", f"This condition needs a number: {wanted}.")
         elif not math.isfinite(value):
             self.add_error("value", "Give a finite number.")
-        elif (condition == Condition.DIVERGES and value <= 1) or ("above 0" in wanted and value <= 0):
+        elif (
+            (condition == Condition.DIVERGES and value <= 1)
+            or ("above 0" in wanted and value <= 0)
+            or ("below 100" in wanted and value >= 100)
+        ):
             self.add_error("value", f"Got {value:g}; allowed: {wanted}.")
         if condition in WITHOUT_METRIC:
             given["metric"] = ""

@@ -167,6 +167,7 @@ class WatchRule(models.Model):
         PLATEAU = "plateau", "has no new best value for so many steps"
         STALLS = "stalls", "no step for so many seconds"
         SLOW = "slow", "fewer steps a second than"
+        DROPS = "drops", "fewer steps a second than so many percent of its usual"
 
     class Action(models.TextChoices):
         TELL = "tell", "tell people"
@@ -201,6 +202,7 @@ class WatchRule(models.Model):
             "plateau": f"{self.metric} has no new best value for {value} steps",
             "stalls": f"no step for {value} seconds",
             "slow": f"fewer than {value} steps a second",
+            "drops": f"fewer steps a second than {value} % of its usual",
         }[self.condition]
 
 

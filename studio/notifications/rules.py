@@ -14,6 +14,7 @@ from django.urls import reverse
 from studio.accounts import activity
 from studio.notifications.models import RuleHit, RunWatch, WatchRule
 from studio.runs.cancel import request_cancel, request_save
+from studio.runs.directions import direction
 from studio.runs.errors import RunError
 from studio.runs.models import Run, State
 
@@ -22,8 +23,6 @@ Action, Condition = WatchRule.Action, WatchRule.Condition
 ORDERS: dict[str, Callable[..., Run]] = {Action.STOP: request_cancel, Action.SAVE: request_save}
 THEN = {Action.STOP: " The run is stopped.", Action.SAVE: " A checkpoint is saved."}
 MOST_RUNS = 1000
-#: Metrics of which a larger value is better, as far as their names tell.
-RISING = ("acc", "auc", "f1", "r2", "precision", "recall", "iou", "dice", "map", "psnr", "ssim", "bleu", "rouge")
 
 
 def check_rules() -> int:
@@ -45,10 +44,8 @@ def looks(rule: WatchRule, run: Run) -> str:
     """What of the run meets the rule, in words; empty when nothing does."""
     if rule.condition == Condition.STALLS:
         return _stalls(rule, run)
-    if rule.condition == Condition.SLOW:
-        rate = run.progress.get("steps_per_s")
-        slow = isinstance(rate, int | float) and run.progress.get("stage") == "train" and rate < (rule.value or 0)
-        return f"It makes {rate:.3g} steps a second." if slow else ""
+    if rule.condition in (Condition.SLOW, Condition.DROPS):
+        return _slow(rule, run)
     names = [rule.metric] if rule.metric else sorted(run.summary)
     for name in names:
         if (numbers := run.summary.get(name)) and (words := CHECKS[rule.condition](name, numbers, rule.value or 0.0)):
@@ -82,7 +79,7 @@ def _diverges(name: str, numbers: Summary, value: float) -> str:
 
 
 def _plateau(name: str, numbers: Summary, value: float) -> str:
-    which = "argmax" if any(part in name.lower() for part in RISING) else "argmin"
+    which = "argmax" if direction(name) == "up" else "argmin"
     best, last = numbers.get(which), numbers.get("last_step")
     if best is None or last is None or last - best < value:
         return ""
@@ -96,6 +93,19 @@ CHECKS: dict[str, Callable[[str, Summary, float], str]] = {
     Condition.DIVERGES: _diverges,
     Condition.PLATEAU: _plateau,
 }
+
+
+def _slow(rule: WatchRule, run: Run) -> str:
+    """Of training alone, so that a long validation does not count; programs elsewhere tell of all their time together."""
+    pace, usual = (_number(run.progress.get(name)) for name in ("pace", "usual_pace"))
+    if rule.condition == Condition.DROPS:
+        if pace is None or usual is None or pace >= usual * (rule.value or 0) / 100:
+            return ""
+        return f"It makes {pace:.3g} steps a second; before it made {usual:.3g}."
+    rate = pace if pace is not None else _number(run.progress.get("steps_per_s"))
+    if rate is None or run.progress.get("stage", "train") != "train" or rate >= (rule.value or 0):
+        return ""
+    return f"It makes {rate:.3g} steps a second."
 
 
 def _stalls(rule: WatchRule, run: Run) -> str:

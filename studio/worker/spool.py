@@ -24,7 +24,7 @@ LOOK_S = 0.02
 FACTS = ("device", "parameters", "max_steps", "max_epochs", "batches", "versions", "threads", "host")
 PROGRESS = (
     "stage", "epoch", "max_epochs", "step", "max_steps", "batch", "batches", "fraction", "eta_s", "steps_per_s",
-    "elapsed_s", "breakdown", "logging", "t",
+    "pace", "usual_pace", "elapsed_s", "breakdown", "logging", "t",
 )  # fmt: skip
 SAVING = ("unsaved", "saved")
 CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,79}")

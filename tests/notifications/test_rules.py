@@ -66,6 +66,7 @@ def rule(
         ("stalls", "", 300, ""),
         ("slow", "", 5, "It makes 4 steps a second."),
         ("slow", "", 4, ""),
+        ("drops", "", 50, ""),  # nothing is known of what is usual
     ],
 )
 def test_a_rule_finds_what_it_says(
@@ -73,6 +74,36 @@ def test_a_rule_finds_what_it_says(
 ) -> None:
     words = rules.looks(rule(people, condition, metric, value), run)
     assert words.startswith(found) if found else words == ""
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "pace", "usual", "found"),
+    [
+        ("drops", 50, 40.0, 100.0, "It makes 40 steps a second; before it made 100."),
+        ("drops", 40, 40.0, 100.0, ""),
+        ("drops", 50, None, 100.0, ""),
+        ("drops", 50, 40.0, None, ""),
+        ("slow", 5, 40.0, 100.0, ""),  # slow only in the last ten seconds together, for it validated
+        ("slow", 50, 40.0, 100.0, "It makes 40 steps a second."),
+    ],
+)
+def test_a_rule_looks_at_training_alone_for_its_speed(
+    people: People, run: Run, condition: str, value: float, pace: float | None, usual: float | None, found: str
+) -> None:
+    run.progress |= {"pace": pace, "usual_pace": usual}
+    assert rules.looks(rule(people, condition, "", value), run) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("50", ""), ("100", "allowed: percent"), ("0", "allowed: percent"), ("", "needs a number")]
+)
+def test_a_drop_is_asked_for_in_percent(people: People, value: str, words: str) -> None:
+    given = {"condition": "drops", "value": value, "action": "tell", "metric": "val_loss"}
+    response = people.client("editor").post(reverse("rule-create", args=[people.project.pk]), given)
+    assert response.status_code == (400 if words else 302)
+    assert words in response.content.decode()
+    if not words:
+        assert WatchRule.objects.get().words == "fewer steps a second than 50 % of its usual"
 
 
 def test_what_is_found_is_told_once_to_who_it_concerns(people: People, run: Run) -> None:

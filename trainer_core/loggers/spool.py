@@ -226,11 +226,37 @@ def _owned_number(name: str, value: Any) -> Any:
     return float(value)
 
 
+class _Pace:
+    """Steps a second of training, without validation and checkpoints: of late and since this attempt began."""
+
+    WINDOW_S, LEAST_S = 10.0, 2.0
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+        self._first: tuple[float, int] | None = None
+
+    def told(self, breakdown: dict[str, float], step: int) -> dict[str, float | None]:
+        """`pace` and `usual_pace`, None while too little is known; `usual_pace` is that of before the window."""
+        busy = sum(seconds for part, seconds in breakdown.items() if part not in ("validation", "save"))
+        if self._first is None or busy < self._seen[-1][0]:  # another fit began
+            self._first = (busy, step)
+            self._seen.clear()
+        self._seen.append((busy, step))
+        while len(self._seen) > 2 and busy - self._seen[1][0] >= self.WINDOW_S:
+            self._seen.popleft()
+        return {"pace": self._rate(self._seen[0], (busy, step)), "usual_pace": self._rate(self._first, self._seen[0])}
+
+    def _rate(self, one: tuple[float, int], other: tuple[float, int]) -> float | None:
+        seconds = other[0] - one[0]
+        return (other[1] - one[1]) / seconds if seconds >= self.LEAST_S else None
+
+
 class _Speed:
     """Steps a second over the last ten seconds, and from it the time that is left."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
+        self._pace = _Pace()
         self._began = time.monotonic()
         self._last: dict[str, Any] = {}
 
@@ -263,7 +289,8 @@ class _Speed:
             return None
         self._last = fields
         breakdown = {part: round(seconds, 4) for part, seconds in trainer.breakdown.items()}
-        return {**fields, "elapsed_s": now - self._began, "breakdown": breakdown}
+        paces = self._pace.told(breakdown, step)
+        return {**fields, **paces, "elapsed_s": now - self._began, "breakdown": breakdown}
 
 
 def _total_steps(trainer: Trainer) -> float | None:

@@ -15,7 +15,7 @@ from tests.trainer_core.small import Line
 from trainer_core import Trainer
 from trainer_core.events import EVENT, METRICS, MetricBlock, SpoolWriter, read_spool
 from trainer_core.loggers import spool
-from trainer_core.loggers.spool import SpoolLogger
+from trainer_core.loggers.spool import SpoolLogger, _Pace
 
 LONG_S = 60.0
 
@@ -94,3 +94,21 @@ def test_logging_changes_no_bit_of_the_training_and_tells_what_it_cost(tmp_path:
     told = [event["logging"] for event in events if event["kind"] == "progress"][-1]
     assert told["calls"] == 50
     assert 0 < told["s"] < 60
+
+
+def test_the_pace_is_of_training_alone_and_the_usual_one_of_what_was_before() -> None:
+    pace, step, told = _Pace(), 0, {}
+    for second in range(31):  # 100 steps a second, told each second; a checkpoint is saved in between
+        step = 100 * second
+        told = pace.told(
+            {"data": 0.2 * second, "compute": 0.8 * second, "validation": 0.0, "save": float(second)}, step
+        )
+        assert second < 2 or told["pace"] == pytest.approx(100)
+        assert second < 12 or told["usual_pace"] == pytest.approx(100)
+    at_rest = pace.told({"data": 6.0, "compute": 24.0, "validation": 500.0, "save": 30.0}, step)
+    assert at_rest["pace"] == pytest.approx(100), "a long validation is no slower training"
+    for second in range(1, 12):
+        told = pace.told({"data": 6.0 + second, "compute": 24.0, "validation": 500.0, "save": 30.0}, step + 40 * second)
+    assert told["pace"] == pytest.approx(40, rel=0.2)
+    assert told["usual_pace"] == pytest.approx(100, rel=0.05)
+    assert pace.told({"compute": 0.1}, 5) == {"pace": None, "usual_pace": None}, "another fit began"
