@@ -24,6 +24,7 @@ import "./tracking/log_view.js";
 import "./tracking/media_panels.js";
 import "./tracking/par-coords.js";
 import "./tracking/results.js";
+import "./tracking/run-swatch.js";
 import "./tracking/scatter-plot.js";
 import "./tracking/spark-line.js";
 import "./tracking/system.js";

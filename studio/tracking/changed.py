@@ -41,17 +41,29 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Paths of both curves in a box of WIDTH × HEIGHT, and where they part in it."""
+    """Paths of both curves in a box of WIDTH × HEIGHT, where they part in it, and the values at its top and bottom."""
 
     a: str
     b: str
     at: float | None
+    high: float
+    low: float
 
 
 def earlier_of(run: Run) -> Run | None:
     """What a run is compared with when nobody says: its parent, or the last that succeeded before it on its model."""
-    if run.parent_id and run.parent is not None and run.parent.project_id == run.project_id:
-        return run.parent
+    return parent_of(run) or last_good_of(run)
+
+
+def parent_of(run: Run) -> Run | None:
+    """What it was made from, when that is in the same project. One query."""
+    if run.parent_id is None:
+        return None
+    return Run.objects.filter(project=run.project_id, pk=run.parent_id).for_list().first()
+
+
+def last_good_of(run: Run) -> Run | None:
+    """The last that succeeded before it on its model. One query."""
     before = Run.objects.listed().filter(project=run.project_id, number__lt=run.number, state=State.SUCCEEDED)
     if run.model_version is not None:
         before = before.filter(model_version__model=run.model_version.model_id)
@@ -123,7 +135,8 @@ def picture(parted: Divergence) -> Picture:
         points = zip(parted.x.tolist(), y.tolist(), strict=True)
         return "M" + "L".join(f"{across(x):.1f} {HEIGHT - 5 - (v - low) / span * (HEIGHT - 10):.1f}" for x, v in points)
 
-    return Picture(path(parted.a), path(parted.b), None if parted.step is None else across(parted.step))
+    at = None if parted.step is None else across(parted.step)
+    return Picture(path(parted.a), path(parted.b), at, max(values), low)
 
 
 def crossed(*, code: Run, choices: Run, user: Any) -> Run:

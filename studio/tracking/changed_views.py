@@ -16,8 +16,8 @@ from studio.accounts.models import Project, Role, User
 from studio.runs.compare.layers import code_changes
 from studio.runs.errors import RunError
 from studio.runs.models import Run
-from studio.tracking.changed import changes, crossed, curves_part, earlier_of, picture
-from studio.tracking.compare_views import numbered, project_of
+from studio.tracking.changed import changes, crossed, curves_part, earlier_of, last_good_of, parent_of, picture
+from studio.tracking.compare_views import numbered, project_of, unknown_of
 from studio.tracking.comparing import metrics_of, objective_of
 
 
@@ -26,7 +26,8 @@ def run_changed(request: HttpRequest, pk: int) -> HttpResponse:
     """`?a=12&b=15`: from one run to the other; without `a` from the parent of `b`, or the last good run before it."""
     project = project_of(request, pk)
     a, b = _pair(project, request.GET.get("a", ""), request.GET.get("b", ""))
-    context: dict[str, Any] = {"project": project, "a": a, "b": b}
+    asked = [request.GET[name] for name in ("a", "b") if request.GET.get(name)]
+    context: dict[str, Any] = {"project": project, "a": a, "b": b, "notices": unknown_of(project, ",".join(asked))}
     if a is None or b is None:
         return render(request, "tracking/changed_none.html", context)
     names = [name for name in metrics_of([a, b]) if name in a.summary and name in b.summary]
@@ -44,6 +45,7 @@ def run_changed(request: HttpRequest, pk: int) -> HttpResponse:
         "changes": changes(a, b, parted),
         "codes": code_changes([a, b]),
         "may_edit": can(request.user, project, Role.EDITOR) and can_cross,
+        "others": _others(a, b),
     }
     return render(request, "tracking/changed.html", context)
 
@@ -71,6 +73,12 @@ def run_bisect(request: HttpRequest, pk: int) -> HttpResponse:
         request, f"#{made.number} waits in the queue: the code of #{code.number}, all else of #{choices.number}."
     )
     return redirect("run", made.pk)
+
+
+def _others(a: Run, b: Run) -> list[tuple[str, Run]]:
+    """With what else `b` is compared by a click."""
+    found = [("its parent", parent_of(b)), ("the last good run before it", last_good_of(b))]
+    return [(words, run) for words, run in found if run is not None and run.pk != a.pk]
 
 
 def _pair(project: Project, a: str, b: str) -> tuple[Run | None, Run | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,23 @@ def test_the_parent_comes_before_the_last_good_run(people: People, pair: tuple[R
     assert earlier_of(child) == good
     assert earlier_of(bad) == good
     assert earlier_of(good) is None
+
+
+@pytest.mark.django_db
+def test_the_last_good_run_is_a_click_from_the_parent_and_what_is_not_there_is_said(
+    people: People, pair: tuple[Run, Run]
+) -> None:
+    good, bad = pair
+    fields = {"model_version": bad.model_version, "dataset_version": bad.dataset_version}
+    with_curve(people, curve(3)[1], parent=good, **fields)
+    url = reverse("run-changed", args=[people.project.pk])
+    text = " ".join(people.client("editor").get(url, {"b": "3"}).content.decode().split())
+    assert "What changed from #1 to #3?" in text
+    assert "Since the last good run before it, #2" in text
+    assert "Since its parent" not in text, "it is what the page shows"
+    assert re.search(r'mini-high">[\d.]+<.*mini-low">−?[\d.e−]+<', text)
+    text = " ".join(people.client("editor").get(url, {"a": "77", "b": "3"}).content.decode().split())
+    assert "no run of this project is #77" in text
 
 
 @pytest.mark.django_db

@@ -22,11 +22,27 @@ export class SideCharts extends HTMLElement {
     this.timer = setTimeout(() => this.show(), GATHER_MS);
   }
 
+  /**
+   * The rows whose curves are shown say which they are.
+   * @param {HTMLElement[]} rows
+   * @param {HTMLElement[]} shown
+   */
+  mark(rows, shown) {
+    for (const row of rows) {
+      row.querySelector("run-swatch")?.remove();
+      if (!shown.includes(row)) continue;
+      const look = document.createElement("run-swatch");
+      look.dataset.run = row.dataset.run ?? "";
+      row.querySelector(".run-name")?.prepend(look, " ");
+    }
+  }
+
   show() {
     const rows = [...document.querySelectorAll("runs-table tbody tr[data-run]")].map((row) => /** @type {HTMLElement} */ (row));
     const ticked = rows.filter((row) => /** @type {HTMLInputElement | null} */ (row.querySelector("input[name=run]"))?.checked);
     const shown = (ticked.length ? ticked : rows.slice(0, FIRST)).slice(0, MOST_RUNS);
     const ids = shown.map((row) => row.dataset.run).join(",");
+    this.mark(rows, shown);
     if (ids === this.ids || !ids) return;
     this.ids = ids;
     const names = Object.fromEntries(shown.map((row) => [row.dataset.run, `#${row.dataset.number} ${row.querySelector(".run-name bdi")?.textContent ?? ""}`]));

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from studio.registry.projects import files_of
 from studio.runs import columns, diff
 from studio.runs.models import Attempt, Run
 
@@ -16,7 +18,7 @@ TITLES: dict[Layer, str] = {
     "data": "Data", "config": "Choices", "code": "Code", "packages": "Packages", "hardware": "Hardware", "seed": "Seed",
 }  # fmt: skip
 MISSING = "–"
-MOST_DIFF_LINES, MOST_CODES = 400, 10
+MOST_DIFF_LINES, MOST_CODES, MOST_FILES = 400, 10, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,44 @@ def hosts_of(runs: Sequence[Run]) -> dict[int, dict[str, Any]]:
 
 
 def code_changes(runs: Sequence[Run]) -> list[CodeChange]:
-    """From the first run's code to every other code there is, of models and of datasets."""
+    """From the first run's code to every other code there is, of models and of datasets: each file that differs."""
     found: list[CodeChange] = []
     for part, title in (("model", "model"), ("data", "dataset")):
         codes: dict[str, list[Run]] = {}
         for run in runs:
             codes.setdefault(str(run.spec.get(part, {}).get("code", "")), []).append(run)
-        (before, first), *others = codes.items()
-        for after, some in others[:MOST_CODES]:
+        first, *others = codes.values()
+        old = _files(first[0].spec, part)
+        for some in others[:MOST_CODES]:
+            new = _files(some[0].spec, part)
+            if len(old) == len(new) == 1:  # one file under another name is the same file
+                new = dict(zip(old, new.values(), strict=True))
             numbers = ", ".join(f"#{run.number}" for run in some)
-            found.append(_change(f"Code of the {title}, #{first[0].number} → {numbers}", before, after))
+            names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+            found += [
+                _change(_titled(title, name, f"#{first[0].number} → {numbers}"), old.get(name, ""), new.get(name, ""))
+                for name in names[:MOST_FILES]
+            ]
+            if len(names) > MOST_FILES:
+                found.append(
+                    CodeChange(
+                        f"{len(names) - MOST_FILES} more files differ, #{first[0].number} → {numbers}", (), False
+                    )
+                )
     return found
+
+
+def _titled(part: str, file: str, between: str) -> str:
+    return f"Code of the {part}{', ' if file else ''}{file}, {between}"
+
+
+def _files(spec: Mapping[str, Any], part: str) -> dict[str, str]:
+    """The code by its files; one without a name where it is no project."""
+    code = str(spec.get(part, {}).get("code", ""))
+    if spec.get(part, {}).get("source") == "project":
+        with contextlib.suppress(ValueError):
+            return files_of(code)
+    return {"": code} if code else {}
 
 
 def _change(title: str, before: str, after: str) -> CodeChange:
@@ -105,12 +134,18 @@ def _facts(run: Run, host: Mapping[str, Any]) -> dict[tuple[Layer, str], str]:
     found["code", "model"] = str(run.model_version or "logged from outside")
     found["code", "sha256 of the model"] = str(spec.get("model", {}).get("sha256") or MISSING)[:12]
     if code := spec.get("model", {}).get("code"):
-        found["code", "lines"] = (
-            f"{hashlib.sha256(str(code).encode()).hexdigest()[:8]}, {len(str(code).splitlines())} lines"
-        )
+        files = _files(spec, "model")
+        lines = sum(len(text.splitlines()) for text in files.values())
+        many = f" in {len(files)} files" if len(files) > 1 else ""
+        found["code", "lines"] = f"{hashlib.sha256(str(code).encode()).hexdigest()[:8]}, {lines} lines{many}"
+    if program := host.get("program"):
+        found["code", "program"] = str(program)
+    for name in ("python", "torch"):  # of programs that log from outside
+        if name in host:
+            found["packages", name] = str(host[name])
     for name, version in dict(host.get("versions") or {}).items():
         found["packages", str(name)] = str(version)
-    for name in ("device", "host", "hostname", "cpu", "gpus", "gpu", "memory_mb"):
+    for name in ("device", "host", "hostname", "system", "cpu", "threads", "gpus", "gpu", "memory_mb"):
         if name in host:
             found["hardware", name] = diff.show(host[name])
     for name in ("trainer.precision", "trainer.devices", "trainer.accelerator"):
