@@ -9,6 +9,7 @@ import "./accounts/submit-once.js";
 import "./notifications/bell.js";
 import "./registry/code-editor.js";
 import "./registry/file-upload.js";
+import "./reports/mention-list.js";
 import "./reports/print-page.js";
 import "./runs/clause-input.js";
 import "./runs/log-tail.js";

@@ -143,6 +143,25 @@ def test_a_review_is_asked_for_once_and_answered_once(people: People, run: Run) 
     assert ReviewRequest.objects.filter(state="open").count() == 1
 
 
+def test_every_tab_of_a_run_says_what_its_reviewers_say(people: People, run: Run) -> None:
+    def tab(who: str) -> str:
+        return " ".join(people.client(who).get(reverse("run-config", args=[run.pk])).content.decode().split())
+
+    assert "review-marks" not in tab("owner")
+    review = reviews.ask(run=run, by=people.editor, reviewer=people.viewer)
+    assert "waits for your review" in tab("viewer")
+    assert "waits for the review of <bdi>viewer</bdi>" in tab("owner")
+    reviews.answer(review=review, by=people.viewer, approve=False, words="Seeds are missing.")
+    assert "<bdi>viewer</bdi> asks for changes" in tab("owner")
+    reviews.answer(
+        review=reviews.ask(run=run, by=people.editor, reviewer=people.viewer), by=people.viewer, approve=True
+    )
+    assert "approved by <bdi>viewer</bdi>" in tab("owner")
+    assert "asks for changes" not in tab("owner"), "only the newest word of each counts"
+    reviews.withdraw(review=reviews.ask(run=run, by=people.editor, reviewer=people.owner))
+    assert "review of <bdi>owner" not in tab("editor")
+
+
 def test_only_who_was_asked_answers(people: People, run: Run) -> None:
     review = reviews.ask(run=run, by=people.editor, reviewer=people.viewer)
     text = people.client("owner").post(reverse("review-answer", args=[review.pk]), {"verdict": "approve"}, follow=True)

@@ -86,7 +86,7 @@ export class RunsTable extends HTMLElement {
   /** @param {KeyboardEvent} event */
   key(event) {
     if (!isPlain(event)) return;
-    const act = { j: () => this.go(1), k: () => this.go(-1), x: () => this.toggle(event.shiftKey), X: () => this.toggle(true), c: () => this.compare(), r: () => this.again(), Enter: () => this.enter(event) }[event.key];
+    const act = { j: () => this.go(1), k: () => this.go(-1), x: () => this.toggle(event.shiftKey), X: () => this.toggle(true), c: () => this.compare(), p: () => this.follow("[data-pin]"), b: () => this.follow("[data-base]"), r: () => this.again(), Enter: () => this.enter(event) }[event.key];
     if (!act) return;
     if (act() !== false) event.preventDefault();
   }
@@ -120,6 +120,16 @@ export class RunsTable extends HTMLElement {
   enter(event) {
     const link = /** @type {HTMLElement | null} */ (this.rows[this.here]?.querySelector(".run-name a"));
     if (!link || /** @type {HTMLElement} */ (event.target).closest("a, button, summary")) return false;
+    link.click();
+  }
+
+  /**
+   * As if the link of the row were pressed.
+   * @param {string} which
+   */
+  follow(which) {
+    const link = /** @type {HTMLElement | null} */ (this.rows[this.here]?.querySelector(which));
+    if (!link) return false;
     link.click();
   }
 

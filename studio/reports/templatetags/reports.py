@@ -10,8 +10,11 @@ from django.utils.safestring import SafeString
 
 from studio.core import markdown
 from studio.reports import svg
+from studio.reports.models import ReviewRequest
+from studio.runs.models import Run
 
 register = template.Library()
+MOST_REVIEWS = 50
 
 
 @register.filter(name="markdown")
@@ -24,6 +27,16 @@ def as_html(text: str, people: Collection[str] = ()) -> SafeString:
 def page_markdown(text: str, people: Collection[str] = ()) -> SafeString:
     """The same for a text that is the page itself: its headings follow the title."""
     return markdown.render(text, people, is_page=True)
+
+
+@register.simple_tag
+def reviews_of(run: Run) -> list[ReviewRequest]:
+    """Of each reviewer the newest that stands. One query."""
+    rows = ReviewRequest.objects.filter(run=run).exclude(state=ReviewRequest.State.WITHDRAWN)
+    found: dict[int, ReviewRequest] = {}
+    for review in rows.select_related("reviewer").order_by("-created_at", "-pk")[:MOST_REVIEWS]:
+        found.setdefault(review.reviewer_id, review)
+    return list(found.values())
 
 
 @register.filter
