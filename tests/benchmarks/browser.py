@@ -14,7 +14,7 @@ from tests.e2e.chromium import ARGUMENTS, chromium
 from tests.ops.stack import Studio
 
 Figure = tuple[float, float]  # wall and processor time, ms
-PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
+PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def opened(page: Page, url: str) -> tuple[float, float, float]:
     before = busy_ms()
     page.goto(url, wait_until="commit")
     drawn = until(page, DRAWN)
-    return float(page.evaluate(PAINT)), drawn, busy_ms() - before
+    return until(page, PAINT), drawn, busy_ms() - before
 
 
 def of_many_names(page: Page, url: str) -> dict[str, Figure]:

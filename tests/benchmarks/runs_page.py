@@ -69,7 +69,7 @@ def of_page(page: Page, url: str) -> tuple[Figure, Figure, Figure]:
     before = busy_ms()
     page.goto(url, wait_until="commit")
     rows = until(page, ROWS)
-    paint, work = float(page.evaluate(PAINT)), busy_ms() - before
+    paint, work = until(page, PAINT), busy_ms() - before
     page.wait_for_load_state("networkidle")
     before = busy_ms()
     gaps = page.evaluate(SCROLL)

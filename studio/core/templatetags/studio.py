@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django import forms, template
+from django.conf import settings
 from django.forms import BoundField
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
@@ -68,12 +70,22 @@ GO = {
 
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
-    """An icon of the sprite; decorative unless `label` says what it means."""
+    """An icon of the sprite, drawn in place; decorative unless `label` says what it means.
+
+    A page has hundreds: a `<use>` for each would make the browser copy the shape, and style it, in a tree of its own.
+    """
+    shape = _shapes()[name]
     if label:
-        return format_html(
-            '<svg class="icon" role="img" aria-label="{}"><use href="{}#{}"></use></svg>', label, static(SPRITE), name
-        )
-    return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static(SPRITE), name)
+        return format_html('<svg class="icon" viewBox="0 0 24 24" role="img" aria-label="{}">{}</svg>', label, shape)
+    return format_html('<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{}</svg>', shape)
+
+
+@cache
+def _shapes() -> dict[str, SafeString]:
+    """What the sprite has for each name."""
+    text = (settings.BASE_DIR / "static" / SPRITE).read_text(encoding="utf-8")
+    shapes = re.findall(r'<symbol id="([^"]+)"[^>]*>(.*?)</symbol>', text, re.S)
+    return {name: mark_safe(shape) for name, shape in shapes}  # noqa: S308 - a file of ours
 
 
 @register.simple_tag
