@@ -293,6 +293,7 @@ SCHEDULED: list[tuple[float, str]] = [
     (3600.0, "studio.storage.sweep.sweep"),
     (60.0, "studio.registry.versions.requeue_silent_inspections"),
     (30.0, "studio.runs.columns.catch_up"),
+    (600.0, "studio.runs.table.statistics.refresh"),
     (5.0, "studio.notifications.rules.check_rules"),
     (3.0, "studio.notifications.tell.tell_new"),
     (3.0, "studio.notifications.deliver.deliver_due"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Case, F, FilteredRelation, IntegerField, OrderBy, Q, Value, When
+from django.db.models import Case, Count, F, FilteredRelation, IntegerField, OrderBy, Q, Value, When, Window
 from django.db.models.functions import Coalesce, Lower, Now
 
 from studio.accounts.models import Project, User
@@ -99,6 +99,19 @@ class Table:
             orders.append(_order(value, sort.falls))
         return runs.order_by(*orders, "-number")
 
+    def part(self, start: int, size: int) -> tuple[list[int], int]:
+        """The primary keys of `size` runs from `start` on, in order, and how many fit in all.
+
+        What is filtered or sorted by metrics and choices is looked at whole, so one query counts it on its way; all runs
+        in the order of their numbers are not: that stops at the last one wanted, and counting is a cheap query of its own.
+        """
+        if self.sorts or self.conditions:
+            rows = list(self.ordered().annotate(of=Window(Count("*"))).values_list("pk", "of")[start : start + size])
+            if rows:
+                return [pk for pk, _ in rows], rows[0][1]
+        count = self.matching().count()
+        return list(self.ordered().values_list("pk", flat=True)[start : start + size]) if start < count else [], count
+
 
 def table_of(project: Project, user: User, asked: Mapping[str, Any]) -> Table:
     """From a request's GET; up to four queries."""
@@ -120,8 +133,8 @@ def table_of(project: Project, user: User, asked: Mapping[str, Any]) -> Table:
     table.groups = _found(table, names["group"], MOST_GROUPS)
     table.sorts = list(_sorts(table, names["sort"]))
     table.size = int(get("size", "")) if str(get("size", "")) in map(str, SIZES) else SIZES[0]
-    table.base = _whole(get("base"))
-    pins = [_whole(text) for text in str(get("pin") or "").split(",")[:MOST_PINS]]
+    table.base = whole(get("base"))
+    pins = [whole(text) for text in str(get("pin") or "").split(",")[:MOST_PINS]]
     table.pins = [number for number in pins if number is not None]
     return table
 
@@ -185,6 +198,7 @@ def _order(value: Any, falls: bool) -> OrderBy:
     return OrderBy(value, descending=falls, nulls_last=True)
 
 
-def _whole(text: Any) -> int | None:
+def whole(text: Any) -> int | None:
+    """A number of a run or page as an address has it, else None."""
     text = str(text or "").removeprefix("#")
     return int(text) if text.isdecimal() and len(text) < 10 else None

@@ -20,7 +20,7 @@ from studio.runs.table.completions import complete
 from studio.runs.table.groups import can_group, groups_of
 from studio.runs.table.objective import LOOKED_AT, most_common
 from studio.runs.table.offered import offered, offered_to_groups
-from studio.runs.table.select import Table, table_of
+from studio.runs.table.select import Table, table_of, whole
 from studio.runs.table.shown import heads_of, marked, why_nothing
 
 KINDS = ("filter", "column", "sort", "group")
@@ -84,7 +84,7 @@ def export_runs(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpRe
 
 
 def _paged(table: Table, number: Any) -> dict[str, Any]:
-    page: Page[int] = Paginator(cast(Any, _Found(table)), table.size).get_page(number)
+    page: Page[int] = Paginator(cast(Any, _Found(table, number)), table.size).get_page(number)
     pks = list(page.object_list)
     numbers = [n for n in (table.base, *table.pins) if n is not None]
     top = table.everything().filter(number__in=numbers).values_list("number", "pk") if numbers else []
@@ -125,13 +125,17 @@ def _grouped(table: Table) -> dict[str, Any]:
 
 
 class _Found:
-    """The primary keys of the runs that fit, counted without the joins of their order."""
+    """The primary keys of the runs that fit; the page with that number is read at once, with the count of all."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, number: Any) -> None:
         self.table = table
+        self.start = max((whole(number) or 1) - 1, 0) * table.size
+        self.pks, self.total = table.part(self.start, table.size)
 
     def count(self) -> int:
-        return self.table.matching().count()
+        return self.total
 
     def __getitem__(self, part: slice) -> list[int]:
-        return list(self.table.ordered().values_list("pk", flat=True)[part])
+        if part.start == self.start:
+            return self.pks
+        return self.table.part(part.start, part.stop - part.start)[0]

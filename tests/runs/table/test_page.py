@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -94,6 +95,16 @@ def test_a_baseline_is_on_top_and_others_say_how_far_they_are(people: People, ed
     assert 'delta-good">▼ −0.02 better' in text
     assert "▲ +0.2</span>" in text
     assert "▲ +0.02 worse" in page(people, editor, columns="val_loss.min", base="3", q="#1")
+
+
+@pytest.mark.parametrize("sort", ["", "-lr"])
+def test_a_page_is_found_by_its_number(people: People, editor: Client, sort: str) -> None:
+    filled(people, 102)
+    numbers = {"1": 102, "2": 52, "3": 2, "9": 2, "": 102, "x": 102, "0": 2, "9" * 5000: 102}
+    for asked, first in numbers.items():
+        text = page(people, editor, page=asked, sort=sort)
+        assert re.search(r'data-number="(\d+)"', text)[1] == str(first), asked  # type: ignore[index]
+        assert "102 runs" in text
 
 
 def test_a_wrong_filter_is_shown_with_its_wrong_part(people: People, editor: Client) -> None:

@@ -227,3 +227,25 @@ def test_groups_have_mean_and_standard_deviation(people: People, runs: dict[str,
 )
 def test_a_filter_is_completed(people: People, runs: dict[str, Run], text: str, first: str) -> None:
     assert complete(people.project, people.editor, text)[0].text == first
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"sort": "-lr"}, {"sort": "val_acc.max"}, {"q": "lr<0.05", "sort": "lr,val_acc"}]
+)
+def test_a_part_of_a_table_is_what_all_of_it_has_there(
+    people: People, runs: dict[str, Run], asked: dict[str, str]
+) -> None:
+    whole = table(people, **asked)
+    everything = list(whole.ordered().values_list("pk", flat=True))
+    assert len(everything) == whole.matching().count() >= 2
+    for start in range(5):
+        for size in (1, 2, 50):
+            assert whole.part(start, size) == (everything[start : start + size], len(everything))
+
+
+def test_an_ordered_part_is_counted_by_the_same_query(
+    people: People, runs: dict[str, Run], django_assert_num_queries: Any
+) -> None:
+    whole = table(people, q="lr<5", sort="-lr")
+    with django_assert_num_queries(1):
+        assert whole.part(0, 2)[1] == 3
