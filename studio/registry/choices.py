@@ -13,19 +13,22 @@ from studio.registry.versions import settle
 from trainer_core.spec import MAX_SEED, canonical_json
 
 Task = Literal["classification", "regression"]
-Use = Literal["number", "category", "ignore"]
+Use = Literal["number", "category", "date", "ignore"]
 Split = Literal["shuffled", "stratified", "grouped", "time"]
 
 MAX_CLASSES = 100
 FEW_VALUES = 20
 # As CSVTable of the engine allows.
 MIN_ROWS, MIN_VAL, MAX_SHARE = 4, 0.01, 0.9
-_TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "diagnosis", "survived", "price")
+_TARGET_NAMES = (
+    *("target", "label", "y", "outcome", "response", "species", "diagnosis", "survived", "churn", "churned", "exited"),
+    *("default", "fraud", "is_fraud", "quality", "price", "class"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """`uses` says for each column but the target whether the model sees it as number, category or not at all.
+    """`uses` says for each column but the target whether the model sees it as number, category, date or not at all.
 
     `split_by` is the column whose equal values stay together (grouped), or whose order decides (time).
     """
@@ -55,6 +58,7 @@ def suggest(schema: dict[str, Any], wanted: Mapping[str, Any] | None = None) -> 
     target = str(wanted.pop("target", "") or _likely_target(columns))
     task: Task = wanted.pop("task", None) or task_of(columns.get(target, {}))
     uses: dict[str, Use] = {name: _use_of(column) for name, column in columns.items() if name != target}
+    uses.update(dict.fromkeys(twins(schema, target), "ignore"))
     uses.update(wanted.pop("uses", None) or {})
     classes = columns.get(target, {}).get("classes")
     even = task == "classification" and bool(classes) and not classes["singles"]
@@ -69,6 +73,13 @@ def task_of(column: Mapping[str, Any]) -> Task:
         return "classification"
     few = column["distinct_is_exact"] and column["distinct"] <= FEW_VALUES
     return "classification" if few and (column["whole"] or column["distinct"] == 2) else "regression"
+
+
+def twins(schema: dict[str, Any], target: str) -> list[str]:
+    """Columns that say the same as the target in every row, in other words: a model would only copy them."""
+    likeness = {c["name"]: c.get("likeness") for c in schema["columns"]}
+    wanted = likeness.get(target)
+    return [name for name, found in likeness.items() if wanted and found == wanted and name != target]
 
 
 def problems(schema: dict[str, Any], choices: Choices) -> dict[str, str]:
@@ -94,8 +105,10 @@ def problems(schema: dict[str, Any], choices: Choices) -> dict[str, str]:
             found["uses"] = f"There is no column “{name}”."
         elif use == "number" and columns[name]["type"] != "empty" and "mean" not in columns[name]:
             found[f"use:{name}"] = f"“{name}” holds words, so it cannot be used as a number."
+        elif use == "date" and columns[name]["type"] != "date":
+            found[f"use:{name}"] = f"“{name}” does not hold dates such as 2026-11-27 14:30 in every row."
     if not choices.features:
-        found["uses"] = "The model needs at least one column besides the target. Set one to number or category."
+        found["uses"] = "The model needs at least one column besides the target. Set one to number, category or date."
     return _split_problems(schema, choices) | found
 
 
@@ -168,6 +181,9 @@ def csv_args(schema: dict[str, Any], choices: Choices) -> dict[str, Any]:
         "split_seed": choices.seed,
         "delimiter": schema["delimiter"],
         "encoding": schema["encoding"],
+        "number_style": schema.get("number_style", "plain"),
+        "dates": [name for name, use in uses.items() if use == "date"],
+        "words_as_missing": any(c.get("words") for c in schema["columns"] if uses.get(c["name"]) == "number"),
     }
 
 
@@ -201,7 +217,7 @@ def _likely_target(columns: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _use_of(column: Mapping[str, Any]) -> Use:
-    kinds: dict[str, Use] = {"number": "number", "category": "category"}
+    kinds: dict[str, Use] = {"number": "number", "category": "category", "date": "date"}
     return kinds.get(column["type"], "ignore")
 
 
@@ -213,6 +229,8 @@ def _target_problem(target: Mapping[str, Any], choices: Choices) -> str:
         return f"{name} has the same value in every row, so there is nothing to learn. Choose another column."
     if choices.task == "regression" and "mean" not in target:
         return f"{name} holds words, not numbers, so it cannot be predicted as a number. Choose classification."
+    if choices.task == "regression" and target.get("words"):
+        return f"{name} cannot be predicted as a number: {target['notices'][0]} Mend or empty them, or choose another column."
     if choices.task == "regression" and target["not_finite"]:
         return f"{name} is infinite or too large in {target['not_finite']:,} rows. Mend them, or choose another column."
     if choices.task == "classification" and (target["distinct"] > MAX_CLASSES or not target["distinct_is_exact"]):

@@ -10,12 +10,12 @@ from django.conf import settings
 from studio.core.option_fields import UNSET, option_field
 from studio.core.stores import StoreError, stores
 from studio.registry.arguments import argument_specs, arguments
-from studio.registry.choices import Choices, problems, suggest
+from studio.registry.choices import Choices, problems, suggest, twins
 from studio.registry.errors import RegistryError
 from studio.registry.models import DatasetVersion
 from studio.registry.publish import MAX_CODE_BYTES
 
-USES = [("number", "Number"), ("category", "Category"), ("ignore", "Leave out")]
+USES = [("number", "Number"), ("category", "Category"), ("date", "Date"), ("ignore", "Leave out")]
 AUTO = ("", "As the target suggests")
 
 
@@ -261,11 +261,12 @@ class ChoicesForm(forms.Form):
     )
     seed = forms.IntegerField(label="Seed of the split", initial=0, help_text="The same seed gives the same parts.")
     drop_missing_target = forms.BooleanField(label="Leave out rows without a target", required=False)
+    shown_target = forms.CharField(required=False, widget=forms.HiddenInput)  # for which the uses were suggested
 
     def __init__(self, data: Any = None, *, schema: dict[str, Any], known: dict[str, Any] | None = None) -> None:
         self.schema, self.columns = schema, schema["columns"]
         guess = suggest(schema, known)
-        initial = {**guess.to_dict(), "task": "", "split": ""}
+        initial = {**guess.to_dict(), "task": "", "split": "", "shown_target": guess.target}
         if known:
             initial |= {"task": guess.task, "split": guess.split}
         super().__init__(data, initial=initial)
@@ -290,6 +291,8 @@ class ChoicesForm(forms.Form):
         if self.errors:
             return data
         uses = {c["name"]: data[f"use_{n}"] for n, c in enumerate(self.columns) if c["name"] != data["target"]}
+        if data["shown_target"] not in ("", data["target"]):
+            uses |= dict.fromkeys(twins(self.schema, data["target"]), "ignore")
         wanted = {
             name: data[name] for name in ("target", "val_fraction", "test_fraction", "seed", "drop_missing_target")
         }

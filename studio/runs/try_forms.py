@@ -82,8 +82,11 @@ def _of_column(column: dict[str, Any]) -> forms.Field:
     if column["kind"] == "choice":
         choices = [("", "none of them, or missing"), *((one, one) for one in column["choices"])]
         return forms.ChoiceField(label=label, choices=choices, required=False)
-    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
     usual = column.get("usual")
+    if column["kind"] == "date":
+        hint = "A date, with a time where the table has times." if " " in str(usual) else "A date."
+        return forms.CharField(label=label, required=False, max_length=60, initial=str(usual), help_text=hint)
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
     return forms.CharField(
         label=label, required=False, max_length=60, initial=f"{usual:.4g}" if usual is not None else "", widget=widget
     )

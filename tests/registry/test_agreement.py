@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from studio.registry.builtin import data_params
 from studio.registry.choices import csv_args, problems, suggest, summary
 from studio.registry.tables.inspection import inspect_csv
 from studio.registry.tables.reading import TableError
@@ -72,6 +74,51 @@ def test_the_engine_reads_what_the_wizard_accepts(
     x, y = next(iter(parts["train"]))
     assert x.isfinite().all()
     assert y.isfinite().all()
+
+
+def test_words_in_a_column_of_numbers_are_gaps_for_the_engine_too(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x;kind\n" + "".join(f"{i // 10},{i % 10};{'ab'[i % 2]}\n" for i in range(60)) + "unbekannt;a\n")
+    found = inspect_csv(path).schema()
+    args = csv_args(found, suggest(found))
+    assert (args["numeric"], args["number_style"], args["words_as_missing"]) == (["x"], "comma", True)
+    data = CSVTable(path=str(path), **args)
+    data.setup("fit")
+    assert data.preprocess is not None
+    assert data.preprocess.gaps == ["x"]
+    assert data.preprocess.means["x"] == pytest.approx(2.95, abs=0.4)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "notice"),
+    [("%Y-%m-%d", ""), ("%d.%m.%Y %H:%M", ""), ("%m/%d/%Y %I:%M %p", ""), ("0%w/01/2024", "month first"), ("0%w.01.2024", "day first")],
+)  # fmt: skip
+def test_dates_are_dates_for_both(tmp_path: Path, pattern: str, notice: str) -> None:
+    path = tmp_path / "t.csv"
+    moments = [datetime(2024, 1, 1) + timedelta(hours=31 * i) for i in range(60)]
+    texts = [f"{when:{pattern}}".replace("00/", "07/").replace("00.01", "07.01") for when in moments]
+    path.write_text("when,kind\n" + "".join(f"{text},{'ab'[i % 2]}\n" for i, text in enumerate(texts)))
+    found = inspect_csv(path).schema()
+    column = found["columns"][0]
+    assert (column["type"], column["sorts"]) == ("date", True)
+    assert notice in " ".join(column["notices"])
+    assert bool(notice) == bool(column["notices"])
+    choices = suggest(found, {"target": "kind", "split": "time", "split_by": "when"})
+    assert (problems(found, choices), choices.uses["when"]) == ({}, "date")
+    data = CSVTable(path=str(path), **csv_args(found, choices))
+    data.setup("fit")
+    assert data.preprocess is not None
+    assert data.preprocess.dates == ["when"]
+    assert not data.preprocess.gaps, "some date was not read"
+    assert data._rows["val"].min() == 48 or notice, "the latest rows"
+
+
+def test_the_wizard_fixes_all_that_the_form_of_a_run_should_not_ask(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,kind\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(60)))
+    found = inspect_csv(path).schema()
+    asked = {p["name"] for p in data_params("CSVTable")} - set(csv_args(found, suggest(found)))
+    assert asked == {"path", "batch_size", "num_workers"}
 
 
 @pytest.mark.parametrize("name", ["a;b", "a,b", " a", "ä"])

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from studio.registry.choices import Choices, problems, split_counts, suggest, summary
-from studio.registry.tables.columns import MISSING, MOST_CATEGORIES
+from studio.registry.forms import ChoicesForm
+from studio.registry.tables.cells import MISSING
+from studio.registry.tables.columns import MOST_CATEGORIES
 from studio.registry.tables.inspection import inspect_csv
 from trainer_core.zoo.preprocess import MAX_CATEGORIES, split_rows
 from trainer_core.zoo.preprocess import MISSING as ENGINE_MISSING
@@ -52,7 +54,7 @@ def test_the_task_follows_the_target(tmp_path: Path, target: str, task: str, spl
         ({"colour": "red"}, "colour is not known; allowed are target"),
         ({"task": "guessing"}, "allowed is classification or regression"),
         ({"split": "halves"}, "allowed is shuffled or stratified"),
-        ({"uses": {"sepal": "much"}}, "each number, category, ignore"),
+        ({"uses": {"sepal": "much"}}, "each number, category, date, ignore"),
         ({"uses": ["sepal"]}, "an object"),
         ({"val_fraction": "0.2"}, "a number"),
         ({"seed": 1.5}, "a number"),
@@ -105,6 +107,12 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str]] = {
         {"target": "sepal", "uses": {"kind": "number"}},
         "use:kind",
         "cannot be used as a number",
+    ),
+    "a column of words used as a date": (
+        FLOWERS,
+        {"target": "sepal", "uses": {"kind": "date"}},
+        "use:kind",
+        "does not hold dates such as",
     ),
     "nothing to learn from": (
         FLOWERS,
@@ -159,6 +167,39 @@ def test_the_rows_of_the_parts_are_those_of_the_engine(tmp_path: Path, split: st
 def test_a_missing_cell_is_what_the_engine_takes_for_one() -> None:
     assert MISSING == ENGINE_MISSING
     assert MOST_CATEGORIES == MAX_CATEGORIES
+
+
+TITANIC = "survived,age,class,pclass,alive\n" + "".join(
+    f"{i * 7 % 3 % 2},{i / 3},{('First', 'Second', 'Third')[i % 3]},{i % 3},{('no', 'yes')[i * 7 % 3 % 2]}\n"
+    for i in range(90)
+)
+
+
+def test_a_column_that_says_the_same_as_the_target_is_left_out(tmp_path: Path) -> None:
+    found = schema(tmp_path, TITANIC)
+    guess = suggest(found)
+    assert guess.target == "survived"
+    assert dict(guess.uses) == {"age": "number", "class": "category", "pclass": "number", "alive": "ignore"}
+    assert suggest(found, {"target": "class"}).uses["pclass"] == "ignore"
+    assert suggest(found, {"uses": {"alive": "category"}}).uses["alive"] == "category", "whoever wants it gets it"
+
+
+def test_the_form_leaves_it_out_when_another_target_is_chosen(tmp_path: Path) -> None:
+    found = schema(tmp_path, TITANIC)
+    shown = ChoicesForm(schema=found)
+    given = {name: shown[name].value() for name in shown.fields} | {"target": "class", "drop_missing_target": ""}
+    form = ChoicesForm({**given, "shown_target": "survived"}, schema=found)
+    assert form.is_valid(), form.errors
+    assert form.checked.uses["pclass"] == "ignore"
+    form = ChoicesForm({**given, "shown_target": "class"}, schema=found)
+    assert form.is_valid(), form.errors
+    assert form.checked.uses["pclass"] == "number", "it was shown as left out, and taken in on purpose"
+
+
+def test_words_in_a_number_to_predict_are_named(tmp_path: Path) -> None:
+    found = schema(tmp_path, "a,b\n" + "".join(f"{i},{i / 7}\n" for i in range(60)) + "60,unknown\n")
+    said = problems(found, suggest(found, {"target": "b"}))["target"]
+    assert "1 cell is not a number, such as “unknown” in row 61" in said
 
 
 def test_choices_survive_being_kept(tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from studio.registry.tables import reading
+from studio.registry.tables import cells, reading
 from studio.registry.tables.columns import Column
 from studio.registry.tables.inspection import Table, inspect_csv
 from studio.registry.tables.reading import MAX_CELL_CHARS, MAX_LINE_CHARS, TableError
+from trainer_core.zoo import numerals
+from trainer_core.zoo.preprocess import is_missing, read_table
 
 
 def table(tmp_path: Path, content: str | bytes) -> Table:
@@ -42,11 +44,7 @@ HOSTILE: dict[str, tuple[bytes, str, int | None]] = {
     "a line of spaces": (b"a,b\n1,2\n   \n3,4\n", "line 3 has 1", 3),
     "rows too long": (b"a,b\n1,2\n1,2,3\n\n1,2,3,4\n", "2 of 3 rows do not have 2 cells", 3),
     "ragged after a quoted line break": (b'a,b\n"x\ny",2\n1\n', "line 4 has 1", 4),
-    "the same name twice": (b"a,b,a\n1,2,3\n", "called “a” in line 1: number 1 and number 3", 1),
-    "the same name but for spaces": (b"a,b, a\n1,2,3\n", "Two columns are called", 1),
-    "an index column": (b",a,b\n0,1,2\n", "first column has no name", 1),
-    "a separator at the end": (b"a,b,\n1,2,\n", "Column 3 has no name", 1),
-    "two names missing": (b"a,,,b\n1,2,3,4\n", "Columns 2, 3 have no name", 1),
+    "a title above the names": (b"Report;;;\na;b;c;d\n1;2;3;4\n", "3 of 4 columns have no name", 1),
     "a name of 201 characters": (b"a," + b"x" * 201 + b"\n1,2\n", "longer than 200", 1),
     "a name with a control character": (b"a,b\x07\n" + b"1,2\n" * 100, "cannot be shown", 1),
     "NUL in the header": (b"a,\0b\n1,2\n", "Line 1 holds a NUL", 1),
@@ -55,7 +53,8 @@ HOSTILE: dict[str, tuple[bytes, str, int | None]] = {
     "gzip": (b"\x1f\x8b\x08" + b"\x01" * 50, "gzip", None),
     "Parquet": (b"PAR1" + b"\x15" * 50, "Parquet", None),
     "an image": (b"\x89PNG\r\n\x1a\n" + b"\x01" * 50, "PNG", None),
-    "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16", None),
+    "UTF-16 cut in a letter": ("a,b\n1,2\n3,4\n".encode("utf-16")[:-1], "UTF-16, but goes on otherwise", None),
+    "UTF-16 that is none": (b"\xff\xfe" + b"\x00\xdc" * 9, "UTF-16, but goes on otherwise", None),
     "control characters": (bytes(range(1, 32)) * 20, "not a text file", None),
     "an open quote": (b'a,b\n1,"2\n' + b"3,4\n" * 40_000, "line 2 has a cell of more than", 2),
     "an endless line": (b"a,b\n1," + b"9" * (MAX_LINE_CHARS + 10) + b"\n", "Line 2 is longer than", 2),
@@ -83,6 +82,7 @@ GOOD: dict[str, tuple[bytes, str, str]] = {
     "a mark at the start": (b"\xef\xbb\xbfa,b\n1,x\n2,y\n", ",", "utf-8-sig"),
     "Latin-1": ("a,b\n1,Größe\n2,y\n".encode("latin-1"), ",", "latin-1"),
     "Latin-1 far inside": (b"a,b\n" + b"1,x\n" * 100_000 + "2,ü\n".encode("latin-1"), ",", "latin-1"),
+    "UTF-16 as Excel writes it": ("a\tb\r\n1\tx\r\n2\tÜ\r\n".encode("utf-16"), "\t", "utf-16"),
     "Windows line ends": (b"a,b\r\n1,x\r\n2,y\r\n", ",", "utf-8"),
     "old line ends": (b"a,b\r1,x\r2,y\r", ",", "utf-8"),
     "no line end at the end": (b"a,b\n1,x\n2,y", ",", "utf-8"),
@@ -99,6 +99,95 @@ def test_a_good_table_is_read_as_it_is_written(tmp_path: Path, case: str) -> Non
     assert [c["name"] for c in found.columns] == ["a", "b"]
     assert found.rows == (100_001 if "far" in case else 2)
     assert ("not UTF-8" in " ".join(found.notices)) == (encoding == "latin-1")
+
+
+@pytest.mark.parametrize(
+    ("header", "names", "words"),
+    [
+        ("a,b,a", ["a", "b", "a (2)"], "Column 3 is called “a” as one before it; here it is “a (2)”."),
+        ("a,b, a", ["a", "b", "a (2)"], "Column 3 is called “a”"),
+        ("a,a,a (2)", ["a", "a (3)", "a (2)"], "here it is “a (3)”"),
+        (",a,b", ["column 1", "a", "b"], "Column 1 has no name in line 1; it is called “column 1”."),
+        ("a,b,", ["a", "b", "column 3"], "Column 3 has no name"),
+        ("column 2,,c", ["column 2", "column 2 (2)", "c"], "it is called “column 2 (2)”"),
+    ],
+)
+def test_each_column_gets_a_name_of_its_own(tmp_path: Path, header: str, names: list[str], words: str) -> None:
+    found = table(tmp_path, f"{header}\n1,2,3\n4,5,6\n")
+    assert [c["name"] for c in found.columns] == names
+    assert words in found.notices[0]
+    assert list(read_table(tmp_path / "t.csv")) == names, "the engine has other names"
+
+
+def test_many_columns_without_a_name_are_counted(tmp_path: Path) -> None:
+    found = table(tmp_path, "a,b,c,d,e,f,g,h,i,,,,,,,\n" + ",".join("1" * 16) + "\n")
+    assert found.notices[-1] == "So it is with 2 more columns."
+    assert len(found.notices) == 6
+
+
+NUMBERS: dict[str, tuple[str, str, list[float]]] = {
+    "decimal commas": ("a;b\n1,5;x\n-2,25;y\n", "comma", [1.5, -2.25]),
+    "decimal commas and groups": ("a;b\n1.234,5;x\n12;y\n1.000;z\n", "comma", [1234.5, 12, 1000]),
+    "groups of spaces": ("a;b\n1 234,5;x\n1\u202f000;y\n", "comma", [1234.5, 1000]),
+    "euros": ("a;b\n1.234,50 €;x\n0,99 €;y\n", "comma", [1234.5, 0.99]),
+    "dollars": ('a,b\n"$1,234.50",x\n-$5,y\n', "point", [1234.5, -5]),
+    "percent": ("a,b\n12.5%,x\n7 %,y\n", "point", [12.5, 7]),
+    "groups in quotes": ('a,b\n"1,234",x\n"12,345,678",y\n', "point", [1234, 12345678]),
+    "three digits behind commas": ("a;b\n1,234;x\n5,678;y\n", "comma", [1.234, 5.678]),
+    "Swiss groups": ("a;b\n1'234.5;x\n7;y\n", "point", [1234.5, 7]),
+    "powers": ("a;b\n1,5e3;x\n2,5E-1;y\n", "comma", [1500, 0.25]),
+    "plain": ("a;b\n1.5;x\n1e3;y\n", "plain", [1.5, 1000]),
+    "gaps between": ("a;b\n1,5;x\nNA;y\n;z\n2,5;z\n", "comma", [1.5, 2.5]),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_numbers_are_read_as_they_are_written_and_that_is_said(tmp_path: Path, case: str) -> None:
+    content, style, values = NUMBERS[case]
+    found = table(tmp_path, content)
+    assert found.dialect.number_style == style
+    assert found.notices == list(reading.STYLE_NOTICES[found.dialect.number_style])
+    said = column(found, "a")
+    assert (said["type"], said["min"], said["max"]) == ("number", min(values), max(values))
+    assert found.preview[0][0] == next(csv.reader([content.splitlines()[1]], delimiter=found.dialect.delimiter))[0]
+    dialect = found.dialect
+    there = read_table(tmp_path / "t.csv", delimiter=dialect.delimiter, style=dialect.number_style)["a"]
+    assert [float(cell) for cell in there if not is_missing(cell)] == values, "the engine reads other numbers"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a;b;c\n1,5;2.25;x\n2,5;3.5;y\n", "a;b\n01.02.2024;x\n03.04.2024;y\n", 'a,b\n"1,5,2",1\n"2,5,3",2\n'],
+    ids=["commas beside points", "dates", "lists"],
+)
+def test_what_could_be_no_number_is_left_as_it_is(tmp_path: Path, content: str) -> None:
+    found = table(tmp_path, content)
+    assert found.dialect.number_style == "plain"
+    assert column(found, "a")["type"] in ("category", "date")
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    text=st.text("0123456789.,'’ -+eE$€% \u202fx", max_size=14)
+    | st.from_regex(r"-?[1-9]\d{0,2}([., ]\d{3}){0,2}[.,]\d{1,3}", fullmatch=True),
+    style=st.sampled_from(["plain", "point", "comma"]),
+)
+def test_the_engine_makes_the_same_numbers_plain(text: str, style: cells.NumberStyle) -> None:
+    assert cells.plain_number(text, style) == numerals.plain_number(text, style)
+
+
+def test_columns_that_say_the_same_in_other_words_are_pointed_out(tmp_path: Path) -> None:
+    rows = "".join(f"{i % 2},{'no yes'.split()[i % 2]},{i % 3},{i},{i / 7}\n" for i in range(40))
+    found = table(tmp_path, "survived,alive,deck,row,other\n" + rows)
+    said = {c["name"]: [n for n in c["notices"] if "same" in n] for c in found.columns}
+    assert said.pop("alive") == ["Says the same as “survived” in every row, in other words."]
+    assert not any(said.values())
+
+
+def test_columns_that_agree_but_for_one_row_do_not_say_the_same(tmp_path: Path) -> None:
+    rows = [f"{i % 2},{'no yes'.split()[i % 2]}\n" for i in range(5000)]
+    rows[4321] = "1,no\n"
+    assert not any(c["notices"] for c in table(tmp_path, "a,b\n" + "".join(rows)).columns)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -153,9 +242,18 @@ def test_the_type_of_a_column_is_recognised(cells: list[str], kind: str) -> None
 def test_numbers_with_decimal_commas_and_odd_cells_are_pointed_out() -> None:
     commas, odd = Column("x"), Column("y")
     commas.add(["1,5", "2,5", "1,5"], 1)
-    odd.add([str(i) for i in range(99)] + ["unknown"], 1)
+    odd.add([str(3 * i) for i in range(99)] + ["unknown"], 1)
     assert "decimal points" in commas.describe()["notices"][0]
-    assert odd.describe()["notices"] == ["1 cell is not a number, such as “unknown” in row 100; the rest are."]
+    said = odd.describe()
+    assert said["notices"] == ["1 cell is not a number, such as “unknown” in row 100; it counts as missing."]
+    assert (said["type"], said["words"], said["max"], said["missing"]) == ("number", 1, 294.0, 0)
+
+
+def test_a_few_numbers_beside_words_stay_categories() -> None:
+    found = Column("x")
+    found.add([str(i % 5) for i in range(99)] + ["other"], 1)
+    assert found.describe()["type"] == "category"
+    assert "the rest are" in found.describe()["notices"][0]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -21,8 +21,10 @@ from trainer_core.errors import MisconfigurationException
 from trainer_core.spec import DataRef
 from trainer_core.zoo.facts import Facts
 from trainer_core.zoo.lines import PAD, UNKNOWN
+from trainer_core.zoo.moments import moment
+from trainer_core.zoo.numerals import NumberStyle, plain_number
 from trainer_core.zoo.pictures import FORMATS
-from trainer_core.zoo.preprocess import Preprocess
+from trainer_core.zoo.preprocess import Preprocess, is_missing, is_number
 
 MOST_PIXELS = 50_000_000
 MOST_COLUMNS = 1000
@@ -46,7 +48,8 @@ def inputs_of(ref: DataRef, facts: Facts | None, state: Mapping[str, Any], examp
     """Of the data that a model was trained on: its reference, its facts and what a checkpoint kept of it."""
     if ref.source == "zoo" and "preprocess" in state:
         made = Preprocess.from_state(dict(state["preprocess"]))
-        return Pixels(made, facts.shape) if facts is not None and facts.shape else Row(made)
+        style = ref.args.get("number_style", "plain")
+        return Pixels(made, facts.shape) if facts is not None and facts.shape else Row(made, style)
     if ref.source == "zoo" and ref.ref == "ImageZip" and facts is not None and facts.shape:
         return Picture(facts.shape)
     if ref.source == "zoo" and "characters" in state and facts is not None:
@@ -58,24 +61,38 @@ def inputs_of(ref: DataRef, facts: Facts | None, state: Mapping[str, Any], examp
 
 
 class Row:
-    """A row of a table by the names of its columns; what is left out counts as missing."""
+    """A row of a table by the names of its columns; what is left out counts as missing.
 
-    def __init__(self, made: Preprocess) -> None:
-        self.made = made
+    Numbers are plain, or written as in the table: where it has decimal commas, 1.5 and 1,5 are the same.
+    """
+
+    def __init__(self, made: Preprocess, style: NumberStyle = "plain") -> None:
+        self.made, self.style = made, style
         numbers = [
             {"name": name, "kind": "number", "usual": round(made.means[name], 6), "may_be_missing": name in made.gaps}
             for name in made.numeric
         ]
+        dates = [
+            {
+                "name": name,
+                "kind": "date",
+                "usual": made.date_in_words(name, made.means[name]),
+                "may_be_missing": name in made.gaps,
+            }
+            for name in made.dates
+        ]
         choices = [{"name": name, "kind": "choice", "choices": list(made.categories[name])} for name in made.categories]
-        self.schema: dict[str, Any] = {"kind": "row", "columns": [*numbers, *choices], "target": made.target}
+        self.schema: dict[str, Any] = {"kind": "row", "columns": [*numbers, *dates, *choices], "target": made.target}
         self.recipe: dict[str, Any] = {
             "numbers": "(value - mean) / scale; missing: 0, and 1 in a column of its own where the training rows had gaps",
+            "dates": "days since 1970 as a number, then sine and cosine of the year, a column for each weekday from Monday, and "
+            "where there are times sine and cosine of the day",
             "categories": "one column a category and one for all others, 1 where it is",
             **made.state(),
         }
 
     def batch(self, given: Sequence[Any]) -> Tensor:
-        names = [*self.made.numeric, *self.made.categories]
+        names = [*self.made.numeric, *self.made.dates, *self.made.categories]
         for row in given:
             if not isinstance(row, Mapping):
                 raise InputError(f"A row names its columns: {', '.join(names)}.")
@@ -83,7 +100,26 @@ class Row:
             if unknown:
                 raise InputError(f"There is no column {unknown[0]!r}. The columns are {', '.join(names)}.")
         columns = {name: [_cell(row.get(name)) for row in given] for name in names}
+        for name in self.made.numeric:
+            columns[name] = [self._number(name, text) for text in columns[name]]
+        for name in self.made.dates:
+            columns[name] = [self._date(name, text) for text in columns[name]]
         return torch.from_numpy(self.made.apply(columns, np.arange(len(given))))
+
+    def _number(self, name: str, text: str) -> str:
+        """As `float` reads it; a point alone is a decimal point, whatever the table has."""
+        if not is_number(text):
+            text = plain_number(text, self.style)
+        if not is_number(text):
+            example = f"{self.made.means[name]:.4g}"
+            raise InputError(f"“{name}” is a number, such as {example}; “{text[:60]}” is none.")
+        return text
+
+    def _date(self, name: str, text: str) -> str:
+        if not is_missing(text) and moment(text, day_first=name in self.made.day_first) is None:
+            example = self.made.date_in_words(name, self.made.means[name])
+            raise InputError(f"“{name}” is a date, such as {example}; “{text[:60]}” is none.")
+        return text
 
 
 class Picture:

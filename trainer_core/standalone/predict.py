@@ -69,10 +69,10 @@ def _items(given: argparse.Namespace, parser: argparse.ArgumentParser) -> list[A
 
 
 def _csv(predictor: Any, file: str) -> int:
-    with open(file, encoding="utf-8-sig", newline="") as table:
-        rows = list(csv.DictReader(table))
-    known = {column["name"] for column in predictor.schema.get("columns", ())}
-    answers = predictor.predict([{k: v for k, v in row.items() if k in known} for row in rows])
+    known = [column["name"] for column in predictor.schema.get("columns", ())]
+    columns = predictor.table(file)
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    answers = predictor.predict([{name: row[name] for name in known if name in row} for row in rows])
     out = csv.writer(sys.stdout)
     out.writerow(["prediction", "probability"] if answers and "classes" in answers[0] else ["prediction"])
     for answer in answers:

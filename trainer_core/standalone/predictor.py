@@ -14,6 +14,7 @@ from trainer_core.errors import CheckpointError
 from trainer_core.evaluation.outputs import SCORES, probabilities
 from trainer_core.saved import described, model_of
 from trainer_core.standalone.inputs import InputError, Prompt, inputs_of
+from trainer_core.zoo.preprocess import read_table
 
 BATCH, MOST_CLASSES, MOST_NUMBERS = 256, 20, 1000
 TEMPERATURE, MOST_WRITTEN = 0.8, 1000
@@ -52,6 +53,15 @@ class Predictor:
                 "rule": "output · scale + mean",
             }
         return {"takes": self.schema, "made_ready": self.inputs.recipe, "answers": back}
+
+    def table(self, file: str | Path) -> dict[str, list[str]]:
+        """The columns of a CSV that is written as the one that the model was trained on, or with commas between cells."""
+        given = self.spec.data.args
+        encoding, delimiter = given.get("encoding", "utf-8-sig"), given.get("delimiter", ",")
+        encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+        with open(file, encoding=encoding, errors="replace") as text:
+            delimiter = delimiter if delimiter in text.readline() else ","
+        return read_table(file, delimiter=delimiter, encoding=encoding, style=given.get("number_style", "plain"))
 
     def predict(self, given: Sequence[Any], *, length: int = 200) -> list[dict[str, Any]]:
         """One answer for each: `label` and `classes`, a `value`, a `text` (with `length` characters more) or an `output`."""

@@ -7,6 +7,7 @@ import gzip
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer_core.errors import MisconfigurationException
+from trainer_core.zoo.moments import calendar, date_of, days, is_day_first, moment
+from trainer_core.zoo.numerals import NumberStyle, plain_numbers
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"})
 MAX_CATEGORIES = 64
@@ -24,13 +27,15 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
-def read_table(path: str | Path, *, delimiter: str = ",", encoding: str = "utf-8-sig") -> dict[str, list[str]]:
-    """Columns by name, as text. MisconfigurationException for an empty file, no rows or ragged rows (with the line)."""
+def read_table(
+    path: str | Path, *, delimiter: str = ",", encoding: str = "utf-8-sig", style: NumberStyle = "plain"
+) -> dict[str, list[str]]:
+    """Columns by name, as text, numbers plain. MisconfigurationException for an empty file, no rows, or ragged rows."""
     path = Path(path)
     with _open(path, encoding) as file:
         rows = csv.reader(file, delimiter=delimiter)
         try:
-            header = [name.strip() for name in next(rows)]
+            header = names_of(next(rows))
         except StopIteration:
             raise MisconfigurationException(f"{path.name} is empty.") from None
         columns: list[list[str]] = [[] for _ in header]
@@ -45,7 +50,36 @@ def read_table(path: str | Path, *, delimiter: str = ",", encoding: str = "utf-8
                 column.append(value)
     if not columns or not columns[0]:
         raise MisconfigurationException(f"{path.name} has a header but no rows.")
+    if style != "plain":
+        columns = [plain_numbers(column, style) for column in columns]
     return dict(zip(header, columns, strict=True))
+
+
+def names_of(written: Sequence[str]) -> list[str]:
+    """A name of its own for each column: its number where it has none, and with (2) behind it where it is taken."""
+    stripped = [name.strip() for name in written]
+    taken, names = set(stripped), dict[str, None]()
+    for number, name in enumerate(stripped, 1):
+        wanted = name or f"column {number}"
+        given, count = wanted, 1
+        while given in names or (given != name and given in taken):
+            count += 1
+            given = f"{wanted} ({count})"
+        names[given] = None
+    return list(names)
+
+
+def words_to_gaps(cells: Sequence[str]) -> list[str]:
+    """A column of numbers with nothing in the place of what is none."""
+    return [cell if is_number(cell) else "" for cell in cells]
+
+
+def is_number(text: str) -> bool:
+    try:
+        to_number(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _open(path: Path, encoding: str) -> IO[str]:
@@ -80,6 +114,7 @@ def guess_kind(values: Sequence[str]) -> str:
 class Preprocess:
     """Standardised numbers (missing → 0 with a column that says so) and one-hot categories (rare and new ones → other).
 
+    A date is its day as such a number, its place in the year and the week, and in the day where there are times.
     `state()` is plain values, so that it can lie in a checkpoint.
     """
 
@@ -89,15 +124,21 @@ class Preprocess:
     scales: dict[str, float] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
     categories: dict[str, list[str]] = field(default_factory=dict)
+    dates: list[str] = field(default_factory=list)
+    day_first: list[str] = field(default_factory=list)  # those of the dates that are written so
+    clocks: list[str] = field(default_factory=list)  # those of the dates that have times
     target: str = ""
     classes: list[str] | None = None
     target_mean: float = 0.0
     target_scale: float = 1.0
 
     def fit(self, columns: dict[str, list[str]], rows: NDArray[np.int64]) -> None:
-        for name in self.numeric:
-            values = _numbers(name, columns[name], rows)
+        self.day_first = [name for name in self.dates if is_day_first(columns[name])]
+        for name in (*self.numeric, *self.dates):
+            values = self._values(name, columns, rows)
             known = values[~np.isnan(values)]
+            if name in self.dates and (known % 1).any():
+                self.clocks.append(name)
             self.means[name] = float(known.mean()) if known.size else 0.0
             self.scales[name] = float(known.std()) or 1.0 if known.size else 1.0
             if known.size < values.size:
@@ -120,17 +161,20 @@ class Preprocess:
 
     @property
     def width(self) -> int:
-        return len(self.numeric) + len(self.gaps) + sum(len(c) + 1 for c in self.categories.values())
+        numbers = len(self.numeric) + len(self.dates) + len(self.gaps)
+        return numbers + 9 * len(self.dates) + 2 * len(self.clocks) + sum(len(c) + 1 for c in self.categories.values())
 
     def apply(self, columns: dict[str, list[str]], rows: NDArray[np.int64]) -> Floats:
         """(rows, width) float32."""
         parts: list[NDArray[Any]] = []
-        for name in self.numeric:
-            values = _numbers(name, columns[name], rows)
+        for name in (*self.numeric, *self.dates):
+            values = self._values(name, columns, rows)
             gap = np.isnan(values)
             parts.append(np.where(gap, 0.0, (values - self.means[name]) / self.scales[name])[:, None])
             if name in self.gaps:
                 parts.append(gap.astype(np.float32)[:, None])
+            if name in self.dates:
+                parts.append(calendar(values, clock=name in self.clocks))
         for name, known in self.categories.items():
             place = {value: i for i, value in enumerate(known)}
             codes = [place.get(columns[name][r].strip(), len(known)) for r in rows]
@@ -138,21 +182,39 @@ class Preprocess:
         return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
 
     def in_words(self, x: Sequence[float]) -> list[list[str]]:
-        """[column, text] of one row that `apply` made; numbers to five digits, an empty text for a missing value."""
+        """[column, text] of one row that `apply` made; numbers to five digits, an empty text for a missing value.
+
+        What is left of a float32 behind the sixth digit of the column's spread is rounding: a 0 stays 0.
+        """
         found: list[list[str]] = []
         at = 0
-        for name in self.numeric:
-            text = f"{x[at] * self.scales[name] + self.means[name]:.5g}"
+        for name in (*self.numeric, *self.dates):
+            value, digits = x[at] * self.scales[name] + self.means[name], 6 - math.floor(math.log10(self.scales[name]))
+            text = self.date_in_words(name, value) if name in self.dates else f"{round(value, digits):.5g}"
             at += 1
             if name in self.gaps:
                 text = "" if x[at] else text
                 at += 1
+            if name in self.dates:
+                at += 11 if name in self.clocks else 9
             found.append([name, text])
         for name, known in self.categories.items():
             place = max(range(len(known) + 1), key=lambda i: x[at + i])
             found.append([name, known[place] if place < len(known) else "other"])
             at += len(known) + 1
         return found
+
+    def date_in_words(self, name: str, days_since: float) -> str:
+        """A day since 1970, with its time where the column has times."""
+        found = date_of(days_since)
+        return f"{found:%Y-%m-%d %H:%M}" if name in self.clocks else f"{found + timedelta(hours=12):%Y-%m-%d}"
+
+    def _values(self, name: str, columns: dict[str, list[str]], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Numbers, or dates in days; NaN where there is none."""
+        if name not in self.dates:
+            return _numbers(name, columns[name], rows)
+        first, column = name in self.day_first, columns[name]
+        return days([moment(column[row], day_first=first) for row in rows])
 
     def apply_target(self, values: list[str], rows: NDArray[np.int64]) -> NDArray[Any]:
         """Class numbers (int64), or the standardised target (float32)."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer_core.errors import MisconfigurationException
+from trainer_core.zoo.moments import is_day_first, moment
 from trainer_core.zoo.preprocess import is_missing
 
 Rows = NDArray[np.int64]
@@ -53,12 +54,13 @@ def split_in_order(
 def order_keys(texts: Sequence[str]) -> NDArray[np.float64]:
     """A number for each text by which they sort: numbers as such, dates by their time, blanks as -∞.
 
-    MisconfigurationException for what is neither a number nor a date as 2026-11-27 or 2026-11-27 14:30:00.
+    MisconfigurationException for what is neither a number nor a date such as 2026-11-27, 2026-11-27 14:30:00 or 27.11.2026.
     """
-    return np.array([_key(text.strip()) for text in texts], dtype=np.float64)
+    day_first = is_day_first(texts)
+    return np.array([_key(text.strip(), day_first) for text in texts], dtype=np.float64)
 
 
-def _key(text: str) -> float:
+def _key(text: str, day_first: bool) -> float:
     if is_missing(text):
         return -np.inf
     try:
@@ -66,8 +68,11 @@ def _key(text: str) -> float:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text.replace("/", "-"))
-    except ValueError as error:
-        raise MisconfigurationException(f"{text!r} is neither a number nor a date like 2026-11-27 14:30.") from error
-    start = datetime(1970, 1, 1, tzinfo=moment.tzinfo)
-    return (moment - start).total_seconds()
+        found = datetime.fromisoformat(text.replace("/", "-"))
+    except ValueError:
+        read = moment(text, day_first=day_first)
+        if read is None:
+            raise MisconfigurationException(f"{text!r} is neither a number nor a date like 2026-11-27 14:30.") from None
+        found = read
+    start = datetime(1970, 1, 1, tzinfo=found.tzinfo)
+    return (found - start).total_seconds()

@@ -13,7 +13,8 @@ from trainer_core.describe import Range
 from trainer_core.errors import MisconfigurationException
 from trainer_core.zoo.examples import PARTS, Examples
 from trainer_core.zoo.facts import Facts
-from trainer_core.zoo.preprocess import Preprocess, guess_kind, is_missing, read_table, split_rows
+from trainer_core.zoo.numerals import NumberStyle
+from trainer_core.zoo.preprocess import Preprocess, guess_kind, is_missing, read_table, split_rows, words_to_gaps
 from trainer_core.zoo.splitting import split_groups, split_in_order
 
 DATA = Path(__file__).parent / "data"
@@ -36,6 +37,9 @@ class CSVTable(Examples):
         split_seed: Which rows go where; the same seed gives the same split.
         delimiter: What stands between two values.
         encoding: How the file writes its letters.
+        number_style: How it writes its numbers: plain as 1234.5, point as $1,234.5, comma as 1.234,5.
+        words_as_missing: In columns used as numbers, words count as missing; else they are refused.
+        dates: Columns used as dates and times: the day, the season, the weekday, and the time of the day.
         batch_size: Rows in each step.
         num_workers: Processes that prepare batches; 0 does it in the trainer, which is fastest for tables.
     """
@@ -57,16 +61,20 @@ class CSVTable(Examples):
         split_seed: Annotated[int, Range(0, 2**32 - 1)] = 0,
         delimiter: str = ",",
         encoding: str = "utf-8-sig",
+        number_style: NumberStyle = "plain",
+        words_as_missing: bool = False,
+        dates: list[str] | None = None,
         batch_size: Annotated[int, Range(1, 1_000_000)] = 128,
         num_workers: Annotated[int, Range(0, 64)] = 0,
     ) -> None:
         super().__init__()
         self.path, self.target, self.task = path, target, task
-        self.numeric, self.categorical = list(numeric or []), list(categorical or [])
+        self.numeric, self.categorical, self.dates = list(numeric or []), list(categorical or []), list(dates or [])
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
         self.stratify, self.split_seed = stratify, split_seed
         self.group_by, self.order_by = group_by, order_by
         self.delimiter, self.encoding = delimiter, encoding
+        self.number_style, self.words_as_missing = number_style, words_as_missing
         self.batch_size, self.num_workers = batch_size, num_workers
         self.preprocess: Preprocess | None = None
         self._rows: dict[str, Any] = {}
@@ -80,6 +88,8 @@ class CSVTable(Examples):
                 f"target: there is no column {self.target!r}; the table has {', '.join(columns)}."
             )
         goal = columns.pop(self.target)
+        if self.words_as_missing:
+            columns |= {name: words_to_gaps(columns[name]) for name in self.numeric if name in columns}
         rows = np.array([i for i, v in enumerate(goal) if not is_missing(v)], dtype=np.int64)
         if len(rows) < 4:
             raise MisconfigurationException(
@@ -100,7 +110,7 @@ class CSVTable(Examples):
         self.facts = self._describe(self.preprocess)
 
     def _columns(self) -> dict[str, list[str]]:
-        return read_table(self.path, delimiter=self.delimiter, encoding=self.encoding)
+        return read_table(self.path, delimiter=self.delimiter, encoding=self.encoding, style=self.number_style)
 
     def _split(self, rows: Any, goal: list[str], columns: dict[str, list[str]]) -> Any:
         shares = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
@@ -118,18 +128,18 @@ class CSVTable(Examples):
         if self.preprocess is not None:  # restored from a checkpoint
             return
         numeric, categorical = self.numeric, self.categorical
-        if not numeric and not categorical:
+        if not numeric and not categorical and not self.dates:
             kinds = {name: guess_kind(values) for name, values in columns.items()}
             numeric = [n for n, k in kinds.items() if k == "numeric"]
             categorical = [n for n, k in kinds.items() if k == "categorical"]
-        unknown = [n for n in (*numeric, *categorical) if n not in columns]
+        unknown = [n for n in (*numeric, *categorical, *self.dates) if n not in columns]
         if unknown:
             raise MisconfigurationException(
                 f"There is no column {', '.join(unknown)}; the table has {', '.join(columns)}."
             )
-        if not numeric and not categorical:
+        if not numeric and not categorical and not self.dates:
             raise MisconfigurationException("No column is left to learn from besides the target.")
-        made = Preprocess(numeric=list(numeric), categorical=list(categorical), target=self.target)
+        made = Preprocess(list(numeric), list(categorical), dates=self.dates, target=self.target)
         made.fit(columns, train)
         made.fit_target(goal, train, self.task)
         if made.classes is not None and len(made.classes) < 2:

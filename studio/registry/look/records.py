@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.registry.look.found import Found
 from studio.registry.tables.columns import Column
-from studio.registry.tables.inspection import MAX_ROWS, PREVIEW_CHARS, PREVIEW_ROWS
+from studio.registry.tables.inspection import MAX_ROWS, PREVIEW_CHARS, PREVIEW_ROWS, described
 from studio.registry.tables.reading import MAX_COLUMNS, TableError, check_header
 
 BATCH_ROWS = 4096
@@ -34,7 +34,7 @@ def look_at_records(path: Path, progress: Callable[[float], None]) -> Found:
         "encoding": "utf-8",
         "delimiter": ",",
         "notices": notices,
-        "columns": [c.describe() for c in columns.values()],
+        "columns": described(columns.values()),
     }
     return Found("ParquetTable" if is_parquet else "JSONLTable", schema, {"rows": preview})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import re
@@ -12,10 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from studio.registry.tables.cells import MISSING
+
 ColumnType = Literal["number", "category", "date", "text", "id", "constant", "empty"]
 
-# Cells that mean "no value", as for the engine's CSVTable; compared without case and surrounding spaces.
-MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "-", "?"))
 _LONGEST_MISSING = max(map(len, MISSING))
 _MISSING_AS_WRITTEN = frozenset(
     "".join(letters) for word in MISSING for letters in itertools.product(*({c, c.upper()} for c in word))
@@ -24,10 +25,11 @@ KEY_CHARS = 200
 TOP_VALUES = 20
 BINS = 20
 MAX_CLASSES = 100
+FEW_VALUES = 20  # so many different numbers, with words among them, are categories
 MOST_CATEGORIES = 64  # of a column that the engine tells apart
 _SKETCH = 1024
 _DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?"
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?"
 )
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _ID_NAME = re.compile(r"(^|[_\W])(id|uuid|guid|index|key|nr|no)$|^(id|uuid|guid|unnamed: 0)|Id$|ID$")
@@ -49,6 +51,8 @@ class Column:
         self._random = np.random.default_rng(0)
         self._hashes = np.empty(0, dtype=np.uint64)
         self._steps_by_one, self._last = True, math.nan
+        self._codes: dict[str, int] | None = {}  # of each value, in the order in which they come; None for too many
+        self._likeness = hashlib.blake2b(digest_size=12)
 
     def add(self, cells: Sequence[str], first_row: int) -> None:
         """`first_row` is the number of the first cell's row, counted from 1."""
@@ -59,6 +63,7 @@ class Column:
             return
         raw = Counter(cells)
         are_many = len(raw) > len(cells) // 2
+        self._follow(raw, cells)
         keys = self._present(raw)
         self._count(keys)
         values = self._numbers_in_order(cells) if are_many else None
@@ -88,8 +93,11 @@ class Column:
                 "singles": len(singles),
                 "single": singles[0] if singles else "",
             }
-        if self.is_numeric and self.numbers:
+        if self._says_something(kind):
+            found["likeness"] = self._likeness.hexdigest()
+        if self.counts_as_number:
             found |= self._statistics()
+            found["words"] = self.words
         elif kind in ("date", "id", "category"):
             found["sorts"] = all(_is_moment(key) for key in self._some_keys())
         return found
@@ -104,8 +112,18 @@ class Column:
         return self.numbers > 0 and self.numbers + self.not_finite == self.present
 
     @property
+    def words(self) -> int:
+        """How many cells hold something that is no number."""
+        return self.present - self.numbers - self.not_finite
+
+    @property
+    def counts_as_number(self) -> bool:
+        """All cells that are there are numbers, or so many that the rest are words for something that is missing."""
+        return self.is_numeric or (self.numbers > 0 and self.words <= 0.1 * self.present and self.distinct > FEW_VALUES)
+
+    @property
     def is_whole(self) -> bool:
-        return self.is_numeric and self.whole == self.numbers
+        return self.counts_as_number and self.whole == self.numbers
 
     @property
     def distinct(self) -> int:
@@ -123,7 +141,7 @@ class Column:
             return "constant"
         unique = self.distinct >= 0.98 * self.present and self.present >= 20
         named_id = _ID_NAME.search(self.name) is not None
-        if self.is_numeric:
+        if self.counts_as_number:
             whole_ids = unique and self.is_whole and (self._steps_by_one or named_id)
             return "id" if whole_ids else "number"
         if self._is_date():
@@ -132,6 +150,25 @@ class Column:
         if unique and (named_id or (self.text_chars / self.present <= 40 and not self._has_spaces())):
             return "id"
         return "text" if words else "category"
+
+    def _follow(self, raw: Counter[str], cells: Sequence[str]) -> None:
+        """Hash which rows hold the same value; columns that say the same in other words get the same hash."""
+        if self._codes is None:
+            return
+        place = {}
+        for cell in raw:
+            key = cell.strip()[:KEY_CHARS]
+            key = "" if len(key) <= _LONGEST_MISSING and key.lower() in MISSING else key
+            place[cell] = self._codes.setdefault(key, len(self._codes))
+            if len(self._codes) > MAX_CLASSES + 1:
+                self._codes = None
+                return
+        codes = np.fromiter(map(place.__getitem__, cells), dtype=np.int16, count=len(cells))
+        self._likeness.update(codes.tobytes())
+
+    def _says_something(self, kind: ColumnType) -> bool:
+        """Whether another column with the same likeness can hardly have it by chance."""
+        return self._codes is not None and kind not in ("constant", "empty") and self.rows >= max(20, 3 * self.distinct)
 
     def _present(self, raw: Counter[str]) -> Counter[str]:
         """The values without spaces around them, and without those that mean none, which are counted."""
@@ -267,13 +304,17 @@ class Column:
 
     def _notices(self) -> list[str]:
         notices = []
-        words = self.present - self.numbers - self.not_finite
-        if self.numbers and words and words <= 0.1 * self.present:
+        if self.numbers and self.words and self.words <= 0.1 * self.present:
             text, row = next(iter(self.texts.items()))
-            verb = "cell is not a number" if words == 1 else "cells are not numbers"
-            notices.append(f"{words:,} {verb}, such as “{text}” in row {row:,}; the rest are.")
+            verb = "cell is not a number" if self.words == 1 else "cells are not numbers"
+            means = "the rest are"
+            if self.counts_as_number:
+                means = "it counts as missing" if self.words == 1 else "they count as missing"
+            notices.append(f"{self.words:,} {verb}, such as “{text}” in row {row:,}; {means}.")
         elif self.texts and all(_DECIMAL_COMMA.fullmatch(t) for t in self._some_keys()):
             notices.append("These look like numbers with decimal commas; save them with decimal points.")
+        if self.type == "date" and self.counts_are_whole:
+            notices += _order_notice(self.counts)
         if self.not_finite:
             notices.append(f"{self.not_finite:,} cells are infinite or too large for a number; they count as missing.")
         if self.type == "category" and self.distinct > MOST_CATEGORIES:
@@ -285,6 +326,22 @@ def _is_moment(text: str) -> bool:
     """Whether the engine can put it in order as a date."""
     try:
         datetime.fromisoformat(text.replace("/", "-"))
+        return True
     except ValueError:
+        pass
+    if not _DATE.fullmatch(text):
         return False
-    return True
+    first, second, third = (int(digits) for digits in re.findall(r"\d+", text)[:3])
+    if first > 999:
+        return 1 <= second <= 12 and 1 <= third <= 31
+    return 1 <= min(first, second) <= 12 and max(first, second) <= 31
+
+
+def _order_notice(keys: Collection[str]) -> list[str]:
+    """How dates are read that could be of two months; nothing where the cells show it."""
+    starts = [re.findall(r"\d+", key)[:2] for key in keys if not key[:4].isdigit()]
+    if not starts or any(int(digits) > 12 for pair in starts for digits in pair):
+        return []
+    example = next(iter(keys))
+    order = "day first" if "." in example.split()[0] else "month first, as no other cell shows the order"
+    return [f"Dates such as “{example}” are read with the {order}."]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from studio.registry.tables.cells import plain_numbers
 from studio.registry.tables.columns import Column
 from studio.registry.tables.reading import (
+    NOT_UTF_16,
     Dialect,
     TableError,
     check_header,
+    header_names,
     latin_1_notice,
     open_text,
     read_batches,
@@ -47,6 +50,7 @@ class Table:
             "rows": self.rows,
             "encoding": self.dialect.encoding,
             "delimiter": self.dialect.delimiter,
+            "number_style": self.dialect.number_style,
             "notices": self.notices,
             "columns": self.columns,
         }
@@ -60,10 +64,13 @@ def inspect_csv(path: str | Path, *, progress: Callable[[int], None] = lambda _:
     dialect = sniff(path)
     try:
         return _read(path, dialect, progress)
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if dialect.encoding == "utf-16":
+            raise TableError(NOT_UTF_16, hint="Save it as UTF-8.") from error
         with open(path, "rb") as file:
             line = next(i for i, line in enumerate(file, 1) if not _is_utf_8(line))
-        return _read(path, Dialect("latin-1", dialect.delimiter, (latin_1_notice(line),)), progress)
+        notices = (latin_1_notice(line), *dialect.notices)
+        return _read(path, replace(dialect, encoding="latin-1", notices=notices), progress)
 
 
 @dataclass(slots=True)
@@ -94,17 +101,19 @@ def _read(path: str | Path, dialect: Dialect, progress: Callable[[int], None]) -
     preview: list[list[str]] = []
     header: list[str] = []
     columns: list[Column] = []
+    notices: list[str] = []
     count = 0
     with open_text(path, dialect) as file, _no_collector():
         try:
             for rows in read_batches(file, dialect, BATCH_ROWS):
                 if rows and not header:
                     header = rows.pop(0)
-                    columns = _columns(header)
+                    columns, notices = _columns(header)
                 if {*map(len, rows)} - {len(header)}:
                     raise _refusal(path, dialect)
                 count += len(rows)
-                _add(columns, rows, preview, count)
+                _keep_first(preview, rows)
+                _add(columns, rows, count, dialect)
                 progress(file.buffer.tell())
                 if count > MAX_ROWS:
                     raise TableError(f"The file has more than {MAX_ROWS:,} rows.")
@@ -114,8 +123,19 @@ def _read(path: str | Path, dialect: Dialect, progress: Callable[[int], None]) -
         raise TableError("The file holds blank lines only.", hint="Line 1 has to hold column names.")
     if count == 0:
         raise TableError("The file has column names but no rows.", hint="Line 2 and on have to hold the data.")
-    notices = [*dialect.notices, *_header_notices(header)]
-    return Table(dialect, count, [c.describe() for c in columns], preview, notices)
+    notices = [*dialect.notices, *_header_notices(header), *notices]
+    return Table(dialect, count, described(columns), preview, notices)
+
+
+def described(columns: Iterable[Column]) -> list[dict[str, Any]]:
+    """Each column's description, with a word at those that say the same as one before them."""
+    found, first = [column.describe() for column in columns], dict[str, str]()
+    for column in found:
+        if likeness := column.get("likeness"):
+            like = first.setdefault(likeness, column["name"])
+            if like != column["name"]:
+                column["notices"].append(f"Says the same as “{like}” in every row, in other words.")
+    return found
 
 
 @contextmanager
@@ -130,10 +150,11 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _columns(header: list[str]) -> list[Column]:
-    check_header(header)
+def _columns(header: list[str]) -> tuple[list[Column], list[str]]:
+    names, notices = header_names(header)
+    check_header(names)
     keys = max(MIN_KEYS, min(MAX_KEYS, ALL_KEYS // len(header)))
-    return [Column(name.strip(), sample=keys, keys=keys) for name in header]
+    return [Column(name, sample=keys, keys=keys) for name in names], notices
 
 
 def _refusal(path: str | Path, dialect: Dialect) -> TableError:
@@ -148,14 +169,15 @@ def _refusal(path: str | Path, dialect: Dialect) -> TableError:
     return ragged.error(count)
 
 
-def _add(columns: list[Column], batch: list[list[str]], preview: list[list[str]], last_row: int) -> None:
-    if not batch:
-        return
+def _keep_first(preview: list[list[str]], batch: list[list[str]]) -> None:
     if len(preview) < PREVIEW_ROWS:
         preview += [[cell[:PREVIEW_CHARS] for cell in row] for row in batch[: PREVIEW_ROWS - len(preview)]]
+
+
+def _add(columns: list[Column], batch: list[list[str]], last_row: int, dialect: Dialect) -> None:
     first_row = last_row - len(batch) + 1
-    for column, cells in zip(columns, zip(*batch, strict=True), strict=True):
-        column.add(cells, first_row)
+    for column, cells in zip(columns, zip(*batch, strict=True), strict=False):
+        column.add(plain_numbers(cells, dialect.number_style), first_row)
 
 
 def _header_notices(header: list[str]) -> list[str]:

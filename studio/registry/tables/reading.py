@@ -13,13 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from studio.registry.tables.cells import NumberStyle, style_of
+
 HEAD_BYTES = 256 << 10
 MAX_LINE_CHARS = 4 << 20
 PART_CHARS = 256 << 10
 MAX_CELL_CHARS = 128 << 10
 MAX_COLUMNS = 1000
 MAX_NAME_CHARS = 200
+MOST_NOTICES = 5  # about names; the rest are counted
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+STYLE_NOTICES: dict[NumberStyle, tuple[str, ...]] = {
+    "plain": (),
+    "point": ("Numbers are read with decimal points and without what stands beside them: $1,234.50 as 1234.50.",),
+    "comma": ("Numbers are read with decimal commas, and points as what parts groups of digits: 1.234,50 as 1234.50.",),
+}
+
+NOT_UTF_16 = "The file begins as text in UTF-16, but goes on otherwise."
 
 # What a file of another kind begins with, and what to do with it.
 KINDS = {
@@ -32,9 +42,8 @@ KINDS = {
     b"\xff\xd8\xff": "a JPEG image; a CSV is plain text",
     b"\x7fELF": "a program; a CSV is plain text",
     b"SQLite format 3": "an SQLite database; export the table as CSV",
-    b"\xff\xfe": "text in UTF-16; save it as UTF-8",
-    b"\xfe\xff": "text in UTF-16; save it as UTF-8",
 }
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Excel's "Unicode text" begins
 _PLAIN_CONTROL = b"\t\n\r\f\x1b"
 _CONTROL = bytes(b for b in range(32) if b not in _PLAIN_CONTROL)
 
@@ -54,16 +63,22 @@ class Dialect:
     encoding: str
     delimiter: str
     notices: tuple[str, ...] = ()
+    number_style: NumberStyle = "plain"
 
 
 def sniff(path: str | Path) -> Dialect:
-    """Encoding and separator from the first 256 KB; TableError for what is no text."""
+    """Encoding, separator and how numbers are written, from the first 256 KB; TableError for what is no text."""
     head = read_head(path)
     encoding, notices = encoding_of(head)
-    text = codecs.getincrementaldecoder(encoding)().decode(head)
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError as error:
+        raise TableError(NOT_UTF_16, hint="Save it as UTF-8.") from error
     if len(head) == HEAD_BYTES and "\n" in text:
         text = text[: text.rindex("\n") + 1]
-    return Dialect(encoding, _delimiter_of(text), notices)
+    delimiter = _delimiter_of(text)
+    style = style_of(_first_rows(text, delimiter)[1:], delimiter)
+    return Dialect(encoding, delimiter, (*notices, *STYLE_NOTICES[style]), style)
 
 
 def read_head(path: str | Path) -> bytes:
@@ -76,6 +91,8 @@ def read_head(path: str | Path) -> bytes:
     for start, words in KINDS.items():
         if head.startswith(start):
             raise TableError(f"This is {words}.")
+    if head.startswith(UTF_16):
+        return head
     if (at := head.find(b"\0")) >= 0:
         raise _nul_error(head.count(b"\n", 0, at) + 1)
     if len(head.translate(None, _CONTROL)) < 0.99 * len(head):
@@ -84,7 +101,9 @@ def read_head(path: str | Path) -> bytes:
 
 
 def encoding_of(head: bytes) -> tuple[str, tuple[str, ...]]:
-    """(encoding, notices): UTF-8 with or without a mark, else Latin-1, which reads anything."""
+    """(encoding, notices): UTF-8 with or without a mark, UTF-16 with one, else Latin-1, which reads anything."""
+    if head.startswith(UTF_16):
+        return "utf-16", ()
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8-sig", ()
     try:
@@ -128,25 +147,46 @@ def read_batches(file: TextIO, dialect: Dialect, size: int) -> Iterator[list[lis
         yield [row for row in rows if row]
 
 
+def header_names(written: list[str]) -> tuple[list[str], list[str]]:
+    """(a name of its own for each column, what was done for that in words), as the engine's `read_table` names them.
+
+    TableError for too many columns, and where most have no name.
+    """
+    if len(written) > MAX_COLUMNS:
+        raise TableError(f"The file has {len(written):,} columns; at most {MAX_COLUMNS:,} are read.")
+    stripped = [name.strip() for name in written]
+    if stripped.count("") > len(stripped) / 2:
+        text = f"{stripped.count(''):,} of {len(stripped):,} columns have no name in line 1."
+        hint = "If lines stand above the names, such as a title, or separators at the end of each line, delete them."
+        raise TableError(text, line=1, hint=hint)
+    taken, names, notices = set(stripped), list[str](), list[str]()
+    for number, name in enumerate(stripped, 1):
+        wanted = name or f"column {number}"
+        given, count = wanted, 1
+        while given in names or (given != name and given in taken):
+            count += 1
+            given = f"{wanted} ({count})"
+        names.append(given)
+        if not name:
+            notices.append(f"Column {number} has no name in line 1; it is called {_short(given)}.")
+        elif given != name:
+            notices.append(f"Column {number} is called {_short(name)} as one before it; here it is {_short(given)}.")
+    if len(notices) > MOST_NOTICES:
+        notices[MOST_NOTICES:] = [f"So it is with {len(notices) - MOST_NOTICES} more columns."]
+    return names, notices
+
+
 def check_header(names: list[str]) -> None:
-    """TableError for names that are missing, twice there, too long, too many or alone."""
-    if len(names) > MAX_COLUMNS:
-        raise TableError(f"The file has {len(names):,} columns; at most {MAX_COLUMNS:,} are read.")
+    """TableError for names that are missing, twice there, too long or alone."""
     if len(names) < 2:
         hint = "A table needs a target and at least one other column, separated by commas, semicolons, tabs or bars."
         raise TableError(f"Line 1 has one column only: {_short(names[0])}.", line=1, hint=hint)
-    empty = [str(i) for i, name in enumerate(names, 1) if not name.strip()]
-    if empty == ["1"]:
-        hint = "If it holds row numbers, save the table without them (in pandas: index=False)."
-        raise TableError("The first column has no name in line 1.", line=1, hint=hint)
-    if empty:
-        which = f"Column {empty[0]} has" if len(empty) == 1 else f"Columns {', '.join(empty[:8])} have"
-        hint = "A separator at the end of each line makes such a column; else give it a name."
-        raise TableError(f"{which} no name in line 1.", line=1, hint=hint)
     seen: dict[str, int] = {}
     for number, name in enumerate((n.strip() for n in names), 1):
+        if not name:
+            raise TableError(f"Column {number} has no name.", line=1, hint="Each column needs a name of its own.")
         if name in seen:
-            text = f"Two columns are called {_short(name)} in line 1: number {seen[name]} and number {number}."
+            text = f"Two columns are called {_short(name)}: number {seen[name]} and number {number}."
             raise TableError(text, line=1, hint="Each column needs a name of its own.")
         if len(name) > MAX_NAME_CHARS:
             raise TableError(f"The name of column {number} is longer than {MAX_NAME_CHARS} characters.", line=1)
@@ -200,21 +240,27 @@ def _delimiter_of(text: str) -> str:
     """The separator whose rows agree best with the first row; a comma if none parts the first row."""
     best, best_score = ",", (0.0, 0)
     for delimiter in DELIMITERS:
-        widths: list[int] = []
-        try:
-            for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
-                if row:
-                    widths.append(len(row))
-                if len(widths) == 100:
-                    break
-        except csv.Error:
-            pass
+        widths = list(map(len, _first_rows(text, delimiter, 100)))
         if not widths or widths[0] < 2:
             continue
         score = (round(widths.count(widths[0]) / len(widths), 2), widths[0])
         if score > best_score:
             best, best_score = delimiter, score
     return best
+
+
+def _first_rows(text: str, delimiter: str, most: int = 1000) -> list[list[str]]:
+    """Those that are not blank, up to one that cannot be read."""
+    rows = []
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            if row:
+                rows.append(row)
+            if len(rows) == most:
+                break
+    except csv.Error:
+        pass
+    return rows
 
 
 def _nul_error(line: int) -> TableError:

@@ -117,8 +117,10 @@ def test_wrong_inputs_are_told_in_words(tmp_path: Path) -> None:
     assert [c["kind"] for c in rows.schema["columns"]] == ["number", "choice"]
     with pytest.raises(InputError, match="no column 'colour'. The columns are size, kind"):
         rows.predict([{"colour": "red"}])
-    with pytest.raises(Exception, match="'size' is used as a number"):
+    with pytest.raises(InputError, match=r"“size” is a number, such as [\d.]+; “large” is none."):
         rows.predict([{"size": "large"}])
+    with pytest.raises(InputError, match="“3,5” is none"):
+        rows.predict([{"size": "3,5"}])
     assert rows.predict([{}])[0]["label"] in ("yes", "no"), "everything is missing"
     pictures = Predictor(train(spec_of("ImageCNN", images(tmp_path), channels=4, stages=1), tmp_path / "pictures"))
     with pytest.raises(InputError, match="no image that can be read"):
@@ -128,3 +130,19 @@ def test_wrong_inputs_are_told_in_words(tmp_path: Path) -> None:
         numbers.predict(["[1, 2]"])
     with pytest.raises(InputError, match="Give numbers as JSON"):
         numbers.predict(["one"])
+
+
+def test_numbers_are_taken_as_the_table_writes_them_and_as_everybody_does(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    lines = [f"{i * 100 // 7},{i % 10};{'yes' if i % 2 else 'no'}" for i in range(40)]
+    path.write_text("size;answer\n" + "\n".join(lines) + "\n1.234,5;yes\n")
+    args = {"target": "answer", "delimiter": ";", "number_style": "comma"}
+    data = DataRef("zoo", "CSVTable", args, files={"path": str(path)})
+    predictor = Predictor(train(spec_of("TabularMLP", data, members=2), tmp_path / "run"))
+    batch = predictor.inputs.batch
+    assert torch.equal(batch([{"size": "2,5"}]), batch([{"size": 2.5}]))
+    assert torch.equal(batch([{"size": "1.234,5"}]), batch([{"size": "1234.5"}]))
+    assert torch.equal(batch([{"size": "1.234"}]), batch([{"size": 1.234}])), "as the form itself suggests a number"
+    assert predictor.table(path)["size"][-1] == "1234.5"
+    path.write_text("size,answer\n7,no\n")
+    assert predictor.table(path) == {"size": ["7"], "answer": ["no"]}
