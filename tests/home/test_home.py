@@ -32,11 +32,12 @@ def example(db: None) -> str:
     return f"?model={model.pk}&amp;dataset={dataset.pk}"
 
 
-def test_an_empty_studio_has_one_way_on(people: People, example: str) -> None:
+def test_an_empty_studio_has_one_main_way_on_and_one_to_own_data(people: People, example: str) -> None:
     url = reverse("run-create", args=[people.project.pk]) + example
     for name in ("owner", "editor"):
         text = page(people.client(name))
         assert text.count("Run the example") == 1
+        assert f"/projects/{people.project.pk}/datasets/new/" in text, "no way to begin with data of one's own"
         assert url in text
     assert "Run the example" not in page(people.client("viewer"))
 

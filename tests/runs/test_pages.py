@@ -66,6 +66,7 @@ def test_an_empty_project_leads_to_the_first_run(people: People, editor: Client)
     text = page(editor, "project", people.project.pk)
     assert reverse("run-create", args=[people.project.pk]) in text
     assert "Start the first run" in text
+    assert "Bring your own data" in text
     assert "Start the first run" not in page(people.client("viewer"), "project", people.project.pk)
 
 
