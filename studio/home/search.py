@@ -26,6 +26,9 @@ PAGES = (
     ("Models", "model-list", True, False),
     ("New model", "model-create", True, True),
     ("Datasets", "dataset-list", True, False),
+    ("Checkpoints", "registered-list", True, False),
+    ("Reports", "report-list", True, False),
+    ("Shared links", "share-links", True, False),
     ("New dataset", "dataset-create", True, True),
     ("Watch rules", "project-rules", True, False),
     ("Storage", "project-storage", True, False),
@@ -35,6 +38,21 @@ PAGES = (
     ("Account and tokens", "account", False, False),
     ("All projects", "project-list", False, False),
 )
+MEMBERS = "Members and invitations"
+# What people also call them.
+ALSO = {
+    "New dataset": "upload table csv images data",
+    "New model": "upload code module",
+    "New run": "train start",
+    "Account and tokens": "password api key theme",
+    "Workers": "gpu machines devices",
+    "Storage": "disk clean up space",
+    "Trash": "deleted restore bin",
+    "Watch rules": "alerts nan",
+    "Checkpoints": "registered promoted weights",
+    "Shared links": "public",
+    MEMBERS: "invite people users team add",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +135,17 @@ def _pages(user: User, words: list[str], here: Project | None) -> Iterator[Hit]:
     for title, name, of_project, needs_editor in PAGES:
         if (of_project and here is None) or (needs_editor and not may_edit):
             continue
-        if all(word.lower() in title.lower() for word in words):
+        if _is_called(title, words):
             note = here.name if of_project and here else ""
             yield Hit(title, note, reverse(name, args=[here.pk] if of_project and here else []))
+    if here is not None and _is_called(MEMBERS, words):
+        yield Hit(MEMBERS, here.team.name, reverse("team", args=[here.team_id]))
+
+
+def _is_called(title: str, words: list[str]) -> bool:
+    """Whether each word is in the title, or begins a word that people also use for it."""
+    also = ALSO.get(title, "").split()
+    return all(word.lower() in title.lower() or any(one.startswith(word.lower()) for one in also) for word in words)
 
 
 def _each(words: list[str], field: str) -> Q:

@@ -58,7 +58,7 @@ def _found(request: HttpRequest) -> tuple[str, Project | None, list[Group]]:
     user, number = cast(User, request.user), request.GET.get("project", "")
     text = request.GET.get("q", "").strip()[:MOST_LETTERS]
     known = number.isascii() and number.isdigit() and len(number) < 19
-    here = Project.objects.visible_to(user).filter(pk=number).first() if known else None
+    here = Project.objects.visible_to(user).select_related("team").filter(pk=number).first() if known else None
     return text, here, find(user, text, here)
 
 

@@ -65,6 +65,26 @@ def test_pages_are_those_that_the_role_may_open(people: People) -> None:
     assert titles(people.client("editor"), "new", people.project.pk)["Pages"] == ["New run", "New model", "New dataset"]
 
 
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("invite", "Members and invitations"),
+        ("members", "Members and invitations"),
+        ("csv", "New dataset"),
+        ("upload mod", "New model"),
+        ("api key", "Account and tokens"),
+        ("shared", "Shared links"),
+    ],
+)
+def test_pages_are_found_by_other_words_for_them(people: People, words: str, page: str) -> None:
+    assert titles(people.client("editor"), words, people.project.pk)["Pages"][0] == page
+
+
+def test_the_members_of_a_team_are_one_click_away(people: People) -> None:
+    page = people.client("editor").get(f"/projects/{people.project.pk}/").content.decode()
+    assert f'href="/teams/{people.team.pk}/"' in page
+
+
 def test_the_archive_and_the_trash_are_left_out(people: People) -> None:
     factories.make_run(people.project, name="zebra", deleted_at=timezone.now())
     factories.make_run(people.project, name="zebra", archived_at=timezone.now())
