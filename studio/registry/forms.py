@@ -33,7 +33,13 @@ def _mono(rows: int, placeholder: str) -> forms.Textarea:
 
 
 class NamedForm(forms.Form):
-    name = forms.CharField(label="Name", max_length=200, strip=True, required=False)
+    name = forms.CharField(
+        label="Name",
+        max_length=200,
+        strip=True,
+        required=False,
+        help_text="Left empty, it is that of the file or class.",
+    )
     note = forms.CharField(
         label="Note",
         required=False,

@@ -15,6 +15,7 @@ from django.urls import reverse
 from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, VersionState
 from studio.registry.tables.reading import MAX_COLUMNS
 from studio.registry.uploads import begin_upload, receive_chunk
+from studio.registry.views import models
 from tests import factories
 from tests.access.people import People
 from tests.registry.conftest import ControlQueue
@@ -100,7 +101,7 @@ def test_an_uploaded_file_is_code_too(people: People, control: ControlQueue) -> 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"name": "", "code": CODE}, "Give it a name"),
+        ({"name": "", "code": "net = make()"}, "Give it a name"),
         ({"name": "x" * 81, "code": CODE}, "at most 80 fit"),
         ({"name": "N", "code": ""}, "There is no code"),
         ({"name": "N", "code": CODE, "class_name": "a b"}, "letters, digits and underscores"),
@@ -114,6 +115,16 @@ def test_a_refused_model_says_why_at_its_field(
     assert answer.status_code == 422
     assert words in answer.content.decode()
     assert not ModelVersion.objects.exists()
+
+
+def test_a_model_without_a_name_takes_that_of_its_class_or_file(people: People, control: ControlQueue) -> None:
+    url, file = url_of("model-create", people.project.pk), SimpleUploadedFile("my net.py", b"class Net: pass\n")
+    post(people, url, {"name": "", "code": CODE}, "owner")
+    post(people, url, {"name": "", "file": file}, "owner")
+    post(people, url, {"name": "", "code": CODE, "class_name": "Other"}, "owner")
+    post(people, f"{url}?from=package", {"name": "", "path": "lib.nets:Wide"}, "owner")
+    assert [*Model.objects.order_by("pk").values_list("name", flat=True)] == ["Net", "my net", "Other", "Wide"]
+    assert models._name_from({"url": "https://example.org/team/shapes.git/"}) == "shapes"
 
 
 def test_without_the_right_the_page_names_who_can_give_it(people: People) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 from django.contrib import messages
@@ -150,7 +151,7 @@ def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
 
 def _register(request: HttpRequest, project: Project, form: AnyForm) -> ModelVersion | None:
     data, who = form.cleaned_data, {"project": project, "user": cast(User, request.user)}
-    common = {**who, "name": data["name"], "note": data["note"]}
+    common = {**who, "name": data["name"] or _name_from(data), "note": data["note"]}
     try:
         if isinstance(form, PackageForm):
             return create_model_from_package(**common, path=data["path"])
@@ -167,6 +168,15 @@ def _register(request: HttpRequest, project: Project, form: AnyForm) -> ModelVer
     except RegistryError as error:
         form.refuse(error)
         return None
+
+
+def _name_from(data: dict[str, Any]) -> str:
+    """Without a name that of the class that is wanted, the file, the repository, or the first class of pasted code."""
+    named = str(data.get("class_name") or data.get("path") or "").rpartition(":")[2].rpartition(".")[2]
+    filename = str(data.get("filename") or getattr(data.get("file"), "name", "") or "")
+    repository = str(data.get("url") or "").rstrip("/").rpartition("/")[2].removesuffix(".git")
+    pasted = re.search(r"^class (\w+)", str(data.get("code") or ""), re.MULTILINE)
+    return named or filename.rpartition(".")[0] or repository or (pasted[1] if pasted else "")
 
 
 def _version_context(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
