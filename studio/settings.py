@@ -227,6 +227,8 @@ OUTBOUND_HOSTS = {host.strip().lower() for host in _env("OUTBOUND_HOSTS").split(
 DATA_ROOTS = [Path(folder.strip()) for folder in _env("DATA_ROOTS").split(",") if folder.strip()]
 # A file of stores (S3 and others) whose data people may register; it has the credentials: see core/stores.py.
 DATA_STORES = _env("DATA_STORES")
+# A file that says which object store keeps the studio's own files, with its credentials: see core/objects.py.
+OBJECT_STORE = _env("OBJECT_STORE")
 CACHE_DIR = Path(_env("CACHE_DIR", str(DATA_DIR / "cache"))).expanduser()  # a worker's copies of what lies in stores
 CACHE_BYTES = int(_env("CACHE_BYTES", str(50 << 30)))
 CA_FILE = _env("CA_FILE")  # certificates that those addresses are checked by, in the place of the system's
@@ -292,6 +294,8 @@ SCHEDULED: list[tuple[float, str]] = [
     (3600.0, "studio.storage.trash.purge_old"),
     (3600.0, "studio.storage.sweep.sweep"),
     (60.0, "studio.registry.versions.requeue_silent_inspections"),
+    (5.0, "studio.runs.shared_checkpoints.remove_due"),
+    (60.0, "studio.storage.cache.keep_small"),
     (30.0, "studio.runs.columns.catch_up"),
     (600.0, "studio.runs.table.statistics.refresh"),
     (5.0, "studio.notifications.rules.check_rules"),

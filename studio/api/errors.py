@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,13 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from studio.accounts.errors import AccountsError
 from studio.core.errors import TEXTS
+from studio.core.stores import StoreError
 from studio.registry.errors import RegistryError
 from studio.registry.uploads import UploadError
 from studio.reports.errors import ReportError, ShareError, StaleReport
 from studio.runs.errors import RunError, StaleState
+
+log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -56,6 +60,7 @@ def add_handlers(api: NinjaAPI) -> None:
     handles(ValidationError, _of_validation)
     handles(Http404, lambda error: ApiError(404, *TEXTS[404]))
     handles(PermissionDenied, lambda error: ApiError(403, "forbidden", str(error) or TEXTS[403][1]))
+    handles(StoreError, _of_store)
     handles(AccountsError, lambda error: ApiError(409, "conflict", str(error)))
     handles(RegistryError, _of_registry)
     handles(UploadError, _of_upload)
@@ -76,6 +81,11 @@ def _of_validation(error: ValidationError) -> ApiError:
         fields[".".join(place) or "body"] = str(entry.get("msg", "does not fit"))
     text = "; ".join(f"{name}: {words}" for name, words in fields.items())
     return ApiError(422, "invalid", f"What was sent does not fit. {text}.", fields)
+
+
+def _of_store(error: StoreError) -> ApiError:
+    log.warning("%s", error)
+    return ApiError(503, *TEXTS[503])
 
 
 def _of_registry(error: RegistryError) -> ApiError:

@@ -6,6 +6,9 @@ and never half a blob. The rows that name a blob are the truth of who needs it.
 Whoever puts bytes that are there already makes the blob young again; `remove` takes only blobs that nobody put for
 IDLE_S and that no row names when it looks again. Both hold the store's gate meanwhile, so that a blob which is being put
 into use is never removed: its row has to follow within IDLE_S, or else its bytes are put again.
+
+With an object store (`core.objects`) the bytes lie there, and what is here is a copy: `bring` fetches one, see
+`shared_blobs`.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -24,6 +28,10 @@ from typing import BinaryIO
 
 from django.conf import settings
 
+from studio.core import objects, shared_blobs
+from studio.core.stores import StoreError
+
+log = logging.getLogger(__name__)
 CHUNK_BYTES = 1 << 20
 IDLE_S = 900.0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -41,8 +49,41 @@ def path_of(sha256: str) -> Path:
     return Path(settings.BLOBS_DIR) / sha256[:2] / sha256
 
 
+def size_of(sha256: str) -> int | None:
+    """Bytes of the blob; None when there is none. One query with an object store."""
+    if objects.is_open():
+        return shared_blobs.size_of(sha256)
+    try:
+        return path_of(sha256).stat().st_size
+    except FileNotFoundError:
+        return None
+
+
 def exists(sha256: str) -> bool:
-    return path_of(sha256).is_file()
+    return size_of(sha256) is not None
+
+
+def bring(sha256: str, tell: shared_blobs.Tell = lambda size: None) -> Path:
+    """Where the blob lies on this machine, fetched if the object store alone has it; else where it lies or would lie.
+
+    StoreError when the store is away, or gives other bytes. `tell` hears how many bytes have come, and may raise.
+    """
+    path = path_of(sha256)
+    if not objects.is_open():
+        return path
+    with objects.one_at_a_time(sha256):
+        if path.is_file():
+            with suppress(FileNotFoundError, PermissionError):
+                os.utime(path)  # what was used lately stays
+            return path
+        temporary = _temporary_path()
+        shared_blobs.fetch(sha256, temporary, tell)
+        try:
+            with _gate(fcntl.LOCK_SH):
+                _move_into_place(temporary, sha256)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
 
 
 def verify(sha256: str) -> bool:
@@ -117,6 +158,8 @@ def put_stream(chunks: Iterable[bytes], *, limit_bytes: int | None = None) -> tu
 
 def refresh(sha256: str, size: int | None = None) -> bool:
     """Make a blob (of that size) young again, so that a row may name it; False when it is not there."""
+    if objects.is_open():
+        return shared_blobs.renew(sha256, size, is_here=path_of(sha256).is_file())
     try:
         with _gate(fcntl.LOCK_SH):
             return _refreshed(sha256, size)
@@ -131,6 +174,8 @@ def remove(
 
     `wanted` is asked with the store's gate shut, so that it sees every row that could name one; keep the list short.
     """
+    if objects.is_open():
+        return _remove_shared(digests, wanted, idle_s)
     before, freed = time.time() - idle_s, dict[str, int]()
     if not digests or not Path(settings.BLOBS_DIR).is_dir():
         return freed
@@ -144,8 +189,44 @@ def remove(
     return freed
 
 
+def _remove_shared(
+    digests: Sequence[str], wanted: Callable[[Sequence[str]], set[str]], idle_s: float
+) -> dict[str, int]:
+    try:
+        freed = shared_blobs.remove(digests, wanted=wanted, idle_s=idle_s)
+    except StoreError as error:
+        log.warning("blobs stay for the next sweep: %s", error)
+        return {}
+    for sha256 in freed:
+        path_of(sha256).unlink(missing_ok=True)
+    return freed
+
+
+def announce(sha256: str, size: int) -> None:
+    """A blob that was here before the object store will be sent there."""
+    shared_blobs.announce(sha256, size)
+
+
+def send_waiting() -> int:
+    """Send what this machine has and the object store has not; how many. StoreError when it is away."""
+    return shared_blobs.send_waiting(path_of)
+
+
+def count_waiting() -> int:
+    """How many blobs this machine has and the object store has not."""
+    return sum(1 for _ in shared_blobs.waiting(path_of))
+
+
 def stored() -> Iterator[tuple[str, int]]:
     """(sha256, size in bytes) of every blob there is."""
+    if objects.is_open():
+        yield from shared_blobs.stored()
+        return
+    yield from here()
+
+
+def here() -> Iterator[tuple[str, int]]:
+    """(sha256, size in bytes) of every blob on this machine."""
     for folder in sorted(Path(settings.BLOBS_DIR).glob("[0-9a-f][0-9a-f]")):
         for path in folder.iterdir():
             if _DIGEST.fullmatch(path.name):
@@ -175,9 +256,13 @@ def _size_if_idle(path: Path, before: float) -> int | None:
 
 
 def _settle(temporary: Path, sha256: str, size: int) -> None:
+    if objects.is_open():
+        shared_blobs.announce(sha256, size)
     with _gate(fcntl.LOCK_SH):
         if not _refreshed(sha256, size):
             _move_into_place(temporary, sha256)
+    if objects.is_open():
+        shared_blobs.send_soon(sha256, path_of(sha256))
 
 
 def _refreshed(sha256: str, size: int | None) -> bool:

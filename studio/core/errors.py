@@ -10,6 +10,7 @@ TEXTS: dict[int | str, tuple[str, str]] = {
     403: ("forbidden", "Your role does not allow this. Ask an administrator of the team."),
     "csrf": ("forbidden", "This page was open for too long, or came from elsewhere. Reload it and send it again."),
     404: ("not_found", "There is nothing here, or it is not shared with you."),
+    503: ("store_away", "The store that has this file does not answer, or is still waiting for it. Try again soon."),
     500: ("server_error", "Something went wrong here. Nothing was lost; the error is in the studio's log."),
 }
 
@@ -40,6 +41,10 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def method_not_allowed(request: HttpRequest, allowed: str) -> JsonResponse:
     text = f"{request.method} is not possible here; allowed is {allowed}."
     return JsonResponse({"error": {"code": "method", "message": text}}, status=405, headers={"Allow": allowed})
+
+
+def store_away(request: HttpRequest) -> HttpResponse:
+    return _answer(request, 503)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

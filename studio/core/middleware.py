@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from studio.core.errors import method_not_allowed
+from studio.core.errors import method_not_allowed, store_away
+from studio.core.stores import StoreError
 
+log = logging.getLogger(__name__)
 Next = Callable[[HttpRequest], HttpResponse]
 
 
@@ -42,3 +45,10 @@ class FriendlyErrorMiddleware:
         response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """A file that cannot be had at present is no fault of the studio; what exactly is wrong is for its log."""
+        if not isinstance(error, StoreError):
+            return None
+        log.warning("%s: %s", request.path, error)
+        return store_away(request)

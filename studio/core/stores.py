@@ -96,7 +96,10 @@ class Store:
         text = f"{type(error).__name__}: {error}"[:300]
         for secret in _texts(self.options):
             text = text.replace(secret, "…")
-        return f"{url} cannot be read from the store {self.name}. {text}"
+        return f"{self._cannot(url)} {text}"
+
+    def _cannot(self, url: str) -> str:
+        return f"{url} cannot be read from the store {self.name}."
 
 
 def stores() -> list[Store]:

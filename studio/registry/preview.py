@@ -83,7 +83,10 @@ def _file_of(version: DatasetVersion) -> Path:
         except (StoreError, stored.StoredChanged) as error:
             raise UploadError(str(error)) from error
     if "path" in version.blobs:
-        path = blobs.path_of(version.blobs["path"])
+        try:
+            path = blobs.bring(version.blobs["path"], lambda size: touch(version))
+        except StoreError as error:
+            raise UploadError(str(error)) from error
         if not path.is_file():
             raise UploadError("The file of this version is gone from the studio's disk. Upload it again.")
         return path

@@ -64,8 +64,8 @@ def data_ref(version: DatasetVersion, given: dict[str, Any]) -> DataRef:
         marks["path"] = {**{k: at[k] for k in ("size_bytes", "mtime_ns")}, "sha256": version.blobs["path"]}
     if "stored" in version.info:  # each worker brings it to its own cache
         files["path"] = cache_path(version.blobs["path"])
-    for path in files.values() if "stored" not in version.info else ():
-        if not path.is_file():
+    for name, path in files.items() if "stored" not in version.info else ():
+        if not (path.is_file() if name in marks else blobs.exists(version.blobs[name])):
             where = f"{path}" if marks else "the studio's disk"
             raise RegistryError(f"The file of {version} is gone from {where}. Make a new version of it.")
     return DataRef(

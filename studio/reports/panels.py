@@ -8,6 +8,7 @@ from typing import Any
 
 from studio.accounts.models import Project, User
 from studio.core import blobs
+from studio.core.stores import StoreError
 from studio.reports.blocks import Block
 from studio.reports.curves import Read, charts_of, read
 from studio.runs import checkpoints, facts
@@ -104,8 +105,8 @@ def _image(project: Project, reader: User | None, given: Any, seen: set[int]) ->
     if found.size_bytes > MOST_IMAGE_BYTES:
         raise Missing(f"The image has {found.size_bytes >> 10:,} KB; a report takes up to {MOST_IMAGE_BYTES >> 10:,}.")
     try:
-        content = blobs.path_of(found.sha256).read_bytes()
-    except OSError as error:
+        content = blobs.bring(found.sha256).read_bytes()
+    except (OSError, StoreError) as error:
         raise Missing("The file of this image is gone.") from error
     source = f"data:{found.mime};base64,{base64.b64encode(content).decode()}"
     return {"source": source, "words": found.caption or found.key, "step": found.step, "number": run.number}

@@ -172,7 +172,7 @@ def _config(run: Run, hidden: Sequence[str]) -> list[Any]:
 
 
 def _file(row: Checkpoint) -> View:
-    digest = checkpoints.sha256_of(row) if checkpoints.path_of(row).is_file() else ""
+    digest = checkpoints.sha256_of(row) if checkpoints.is_there(row) else ""
     metrics = [[name, value] for name, value in row.metrics.items()][:6]
     return {
         "id": row.pk, "step": row.step, "epoch": row.epoch, "size_bytes": row.size_bytes, "sha256": digest,

@@ -119,7 +119,7 @@ def _aim(link: ShareLink, target: Target) -> None:
     elif isinstance(target, Report):
         link.kind, link.report = ShareLink.Kind.REPORT, target
     elif isinstance(target, Checkpoint):
-        if target.deleted_at is not None or not checkpoints.path_of(target).is_file():
+        if target.deleted_at is not None or not checkpoints.is_there(target):
             raise ShareError("The files of this checkpoint are gone. Share another one.")
         link.kind, link.checkpoint = ShareLink.Kind.CHECKPOINT, target
     else:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from studio.runs import columns, queue
-from studio.runs.errors import RunError, StaleState
+from studio.runs.errors import NotYet, RunError, StaleState
 from studio.runs.models import SETTLED, Checkpoint, Run, RunQuerySet, State
 from studio.runs.starts import Mode, check_further, start_of
 from studio.runs.states import transition
@@ -58,13 +58,16 @@ def resolve_waiting() -> int:
 
 
 def resolve(pk: int) -> bool:
-    """Give the run its checkpoint and ring for it, or end it with the reason; False while its forerunner goes on."""
+    """Give the run its checkpoint and ring for it, or end it with the reason; False while its forerunner goes on, or the checkpoint
+    is on its way."""
     with transaction.atomic():
         run = unresolved().select_for_update().filter(pk=pk).first()
         if run is None or (run.after is not None and run.after.state not in SETTLED):
             return False
         try:
             _begin(run)
+        except NotYet:
+            return False
         except RunError as error:
             try:
                 transition(run, State.CANCELLED, by="scheduler", reason=str(error), outcome="cancelled")

@@ -13,6 +13,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+from studio.core import objects
+from studio.runs import shared_checkpoints
 from studio.runs.errors import StaleState
 from studio.runs.lease import is_held
 from studio.runs.models import Checkpoint, Run
@@ -31,13 +33,37 @@ def path_of(checkpoint: Checkpoint) -> Path:
     return folder_of(checkpoint.run_id) / checkpoint.name / FILE
 
 
+def bring(checkpoint: Checkpoint) -> Path:
+    """The file on this machine, fetched if the object store alone has it; else where it lies or would lie.
+
+    StoreError when it cannot be had.
+    """
+    if objects.is_open() and checkpoint.deleted_at is None:
+        return shared_checkpoints.bring(checkpoint) / FILE
+    return path_of(checkpoint)
+
+
+def is_there(checkpoint: Checkpoint) -> bool:
+    """Whether its files are on this machine or in the object store."""
+    return shared_checkpoints.is_stored(checkpoint) or path_of(checkpoint).is_file()
+
+
+def is_on_its_way(checkpoint: Checkpoint) -> bool:
+    """Whether the machine that wrote it has yet to send it to the object store."""
+    return objects.is_open() and checkpoint.stored_at is None
+
+
 def sha256_of(checkpoint: Checkpoint) -> str:
     """What the checkpoint's manifest says of its file, as hex; empty when the files are gone."""
+    if shared_checkpoints.is_stored(checkpoint):
+        return checkpoint.sha256
     return _digest(_manifest(checkpoint).get("files", {}).get(FILE, {}).get("sha256"))
 
 
 def weights_sha256_of(checkpoint: Checkpoint) -> str:
     """Of the weights alone: equal for equal bits, whatever else is in the file. Empty when that is not known."""
+    if shared_checkpoints.is_stored(checkpoint):
+        return checkpoint.weights_sha256
     return _digest(_manifest(checkpoint).get("weights_sha256"))
 
 
@@ -107,6 +133,11 @@ def resume_list(run_pk: int) -> dict[str, str]:
     return dict(rows.values_list("name", "manifest_sha256"))
 
 
+def to_resume(run_pk: int) -> list[Checkpoint]:
+    """The rows of `resume_list`."""
+    return list(Checkpoint.objects.filter(run_id=run_pk).usable().order_by("-step", "-fence"))
+
+
 def retire(run_pk: int, keep: int = KEEP_LAST) -> int:
     """Remove what `to_retire` names. Returns how many."""
     return let_go(run_pk, keep)[0]
@@ -126,17 +157,22 @@ def let_go(run_pk: int, keep: int = KEEP_LAST) -> tuple[int, int]:
         found = spared.filter(pk=row.pk) if row.superseded else spared.filter(pk=row.pk, is_best=False)
         if found.update(deleted_at=Now(), is_best=False):
             gone.append(row)
-    return len(gone), sum(remove_folder(folder_of(run_pk) / row.name) for row in gone)
+    freed = sum(remove_folder(folder_of(run_pk) / row.name) for row in gone)
+    if objects.is_open():  # what was here was a copy; `remove_due` comes for the objects
+        freed = sum(row.size_bytes + row.manifest_bytes for row in gone if row.stored_at is not None)
+    return len(gone), freed
 
 
 def to_retire(rows: list[Checkpoint], keep: int = KEEP_LAST) -> list[Checkpoint]:
     """Of a run's living checkpoints, the newest first: all but the last `keep` whose files are there, the best, the
-    pinned and the promoted. Those that other runs began with are for the caller to spare.
+    pinned and the promoted. Those that other runs began with are for the caller to spare. With an object store the newest
+    that it has stays: the machine that has newer ones may be lost.
     """
     usable = [c for c in rows if not c.superseded]
     # Files that somebody removed by hand are nothing to resume from: what is kept must not be them.
-    old = [c for c in usable if path_of(c).is_file()][keep:]
-    found = [c for c in old if not c.is_best] + [c for c in rows if c.superseded]
+    old = [c for c in usable if is_there(c)][keep:]
+    stored = next((c for c in usable if shared_checkpoints.is_stored(c)), None)
+    found = [c for c in old if not c.is_best and c != stored] + [c for c in rows if c.superseded]
     return [c for c in found if not (c.pinned or c.is_promoted)]
 
 

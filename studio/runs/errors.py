@@ -13,3 +13,7 @@ class RunError(Exception):
 
 class StaleState(RunError):
     """The run is not in the state (or attempt) that the change starts from; nothing was written."""
+
+
+class NotYet(RunError):
+    """What is asked for will be there soon."""

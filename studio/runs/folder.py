@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.template.loader import render_to_string
 
+from studio.core import blobs, objects
 from studio.core.zipping import Entry
 from studio.runs import checkpoints
 from studio.runs.compare.layers import hosts_of
@@ -48,13 +49,22 @@ def data_files(run: Run) -> list[DataFile]:
             why = "It was registered by its path on the server, so it stays there."
         elif version is not None and "stored" in version.info:
             why = "It lies in a store by reference, so it stays there."
+        elif objects.is_open():
+            path = blobs.path_of(digests[argument]) if argument in digests else path
+            if argument not in digests or not blobs.exists(digests[argument]):
+                why = "It is gone from the object store."
         elif not path.is_file() or not path.resolve().is_relative_to(Path(settings.BLOBS_DIR).resolve()):
             why = "It is gone from the studio's disk."
-        size = mark["size_bytes"] if mark else path.stat().st_size if not why else version.size_bytes if version else 0
+        size = mark["size_bytes"] if mark else _size(path) if not why else version.size_bytes if version else 0
         digest = str(mark["sha256"] if mark else digests.get(argument, ""))
         name = f"data/{re.sub(r'[^A-Za-z0-9_]', '_', argument)}{path.suffix}"
         found.append(DataFile(argument, name, digest, size, None if why else path, why))
     return found
+
+
+def _size(path: Path) -> int:
+    """Of a blob, by its path: with an object store it need not be here."""
+    return (blobs.size_of(path.name) or 0) if objects.is_open() else path.stat().st_size
 
 
 def last_weights(run: Run) -> Checkpoint | None:
@@ -125,11 +135,11 @@ def _sent(
     yield from engine(top)
     for file in given:
         assert file.path is not None
-        yield Entry(f"{top}/{file.name}", file.path)
+        yield Entry(f"{top}/{file.name}", blobs.bring(file.path.name) if objects.is_open() else file.path)
     if start is not None:
-        yield Entry(f"{top}/{START}", checkpoints.path_of(start))
+        yield Entry(f"{top}/{START}", checkpoints.bring(start))
     if last is not None:
-        yield Entry(f"{top}/{WEIGHTS}", checkpoints.path_of(last))
+        yield Entry(f"{top}/{WEIGHTS}", checkpoints.bring(last))
 
 
 def readable_code(part: str, ref: ModelRef | DataRef) -> dict[str, str]:

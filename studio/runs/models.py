@@ -286,6 +286,9 @@ class Checkpoint(models.Model):
     superseded = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())
     deleted_at = models.DateTimeField(null=True, blank=True)
+    stored_at = models.DateTimeField(null=True, blank=True, help_text="since then the object store has its files")
+    sha256 = models.CharField(max_length=64, blank=True, default="", help_text="of its file, once it is stored")
+    weights_sha256 = models.CharField(max_length=64, blank=True, default="", help_text="of the weights alone, likewise")
 
     objects = CheckpointQuerySet.as_manager()
 

@@ -14,7 +14,9 @@ from typing import Any
 from django.db import transaction
 from django.template.loader import render_to_string
 
+from studio.core import objects
 from studio.core.zipping import CHUNK_BYTES, Entry, zipped
+from studio.runs import shared_checkpoints
 from studio.runs.checkpoints import manifest_bytes, path_of
 from studio.runs.compare.layers import hosts_of
 from studio.runs.engine_files import engine, requirements, script
@@ -48,9 +50,13 @@ def keep(checkpoint: Checkpoint, out: Path, found: dict[str, Any]) -> list[Check
         sources[Kind.ONNX] = (_read(there[ONNX]), str(found.get("onnx") or "")[:1000])
     folder = path_of(checkpoint).parent
     placed = {kind: (*_placed(folder, chunks, SUFFIX[kind]), words) for kind, (chunks, words) in sources.items()}
+    if objects.is_open():
+        for kind, (sha256, _, _) in placed.items():
+            shared_checkpoints.send_made(checkpoint, folder / f"{sha256}.{SUFFIX[kind]}")
     with transaction.atomic():
         if not Checkpoint.objects.select_for_update().filter(pk=checkpoint.pk, deleted_at=None).exists():
             raise ValueError("the checkpoint made room for newer ones meanwhile")
+        before = {place_of(row).name for row in checkpoint.made_files.all()}
         checkpoint.made_files.all().delete()
         rows = [
             CheckpointFile(
@@ -70,11 +76,18 @@ def keep(checkpoint: Checkpoint, out: Path, found: dict[str, Any]) -> list[Check
     for path in [*folder.glob(".made-*"), *(p for end in SUFFIX.values() for p in folder.glob(f"*.{end}"))]:
         if path.name not in names:
             path.unlink(missing_ok=True)
+    if objects.is_open():
+        shared_checkpoints.remove_made(checkpoint, sorted(before - names))
     return made
 
 
 def place_of(made: CheckpointFile) -> Path:
     return path_of(made.checkpoint).with_name(f"{made.sha256}.{SUFFIX[Kind(made.kind)]}")
+
+
+def bring(made: CheckpointFile) -> Path:
+    """The file on this machine; StoreError when the object store alone has it and does not answer."""
+    return shared_checkpoints.bring_made(made.checkpoint, place_of(made).name, made.sha256)
 
 
 def _read(path: Path) -> Iterator[bytes]:

@@ -10,8 +10,8 @@ from django.db.models import Exists, OuterRef, Q
 
 from studio.accounts.models import User
 from studio.registry.models import ModelVersion
-from studio.runs.checkpoints import path_of, sha256_of
-from studio.runs.errors import RunError
+from studio.runs.checkpoints import is_on_its_way, path_of, sha256_of
+from studio.runs.errors import NotYet, RunError
 from studio.runs.models import Checkpoint, Run
 from studio.runs.options import rate_option
 from trainer_core.spec import RunSpec, StartRef
@@ -35,11 +35,14 @@ def choices(user: User) -> list[Checkpoint]:
 
 
 def start_of(checkpoint: Checkpoint, mode: Mode, *, project_pk: int | None = None) -> StartRef:
-    """RunError when its file is gone or somebody removed its row meanwhile.
+    """RunError when its file is gone or somebody removed its row meanwhile, NotYet when it is on its way.
 
     With the project of the new run, a run of another one is not named: not all who see the new one may see that.
     """
     digest = sha256_of(checkpoint)
+    if not digest and is_on_its_way(checkpoint):
+        words = f"{label(checkpoint)} is still on its way into the object store. Try again in a moment."
+        raise NotYet(words, errors={"start": words})
     if checkpoint.deleted_at is not None or not digest:
         raise RunError(
             f"The files of {label(checkpoint)} are gone.", errors={"start": "Its files are gone. Choose another one."}

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from studio.core import objects
+from studio.core.models import SharedBlob
 from studio.registry.models import Upload
 from studio.runs.models import Attempt, Checkpoint
 from studio.storage.held import dataset_files
@@ -40,7 +42,7 @@ class Difference:
 
 
 def differences() -> list[Difference]:
-    """Where disk and rows do not agree. Looks at every file; for the administrator, not for a page."""
+    """Where disk (with an object store, that) and rows do not agree. Looks at every file; for the administrator, not for a page."""
     found, expected = on_disk(), dict(units())
     paths = sorted({*found, *expected})
     pairs = [Difference(path, found.get(path, 0), expected.get(path, 0)) for path in paths]
@@ -51,7 +53,13 @@ def on_disk() -> dict[str, int]:
     """Bytes of each unit. Several names of one file count once, as in `du`."""
     found: dict[str, int] = {}
     seen: set[tuple[int, int]] = set()
-    for root in (settings.BLOBS_DIR, settings.UPLOADS_DIR, settings.RUNS_DIR):
+    roots = [settings.BLOBS_DIR, settings.UPLOADS_DIR, settings.RUNS_DIR]
+    if objects.is_open():
+        roots = [settings.UPLOADS_DIR]
+        for one in objects.store().listed(""):
+            if match := _UNITS.match(one.key):
+                found[match[0]] = found.get(match[0], 0) + one.size_bytes
+    for root in roots:
         for path, status in files_below(Path(root)):
             match = _UNITS.match(path.relative_to(settings.DATA_DIR).as_posix())
             if match and (status.st_dev, status.st_ino) not in seen:
@@ -62,18 +70,35 @@ def on_disk() -> dict[str, int]:
 
 def units() -> Iterator[tuple[str, int]]:
     """What the rows say: (path, bytes). Four queries."""
+    if objects.is_open():
+        yield from _shared_units()
+        return
     for digest, size in Media.objects.values_list("sha256", "size_bytes").order_by().distinct().iterator():
         yield f"blobs/{digest[:2]}/{digest}", size
     for _, digest, size in dataset_files(None):
         yield f"blobs/{digest[:2]}/{digest}", size
-    for key, received in Upload.objects.values_list("pk", "received_bytes"):
-        yield f"uploads/{key.hex}", received
+    yield from _uploads()
     rows = Checkpoint.objects.filter(deleted_at=None).values_list("run_id", "name", "size_bytes", "manifest_bytes")
     for run, name, size, manifest in rows.iterator():
         yield f"runs/{run}/checkpoints/{name}", size + manifest
     attempts = Attempt.objects.exclude(files_bytes=None).values_list("run_id", "fence", "files_bytes")
     for run, fence, measured in attempts.iterator():
         yield f"runs/{run}/a{fence}", measured or 0
+
+
+def _shared_units() -> Iterator[tuple[str, int]]:
+    """Of what the object store has got so far; folders of attempts are on the machines of workers. Three queries."""
+    for digest, size in SharedBlob.objects.filter(stored_at__isnull=False).values_list("sha256", "size_bytes"):
+        yield f"blobs/{digest[:2]}/{digest}", size
+    yield from _uploads()
+    stored = Checkpoint.objects.filter(stored_at__isnull=False)
+    for run, name, size, manifest in stored.values_list("run_id", "name", "size_bytes", "manifest_bytes").iterator():
+        yield f"runs/{run}/checkpoints/{name}", size + manifest
+
+
+def _uploads() -> Iterator[tuple[str, int]]:
+    for key, received in Upload.objects.values_list("pk", "received_bytes"):
+        yield f"uploads/{key.hex}", received
 
 
 def files_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from studio.core import objects
 from studio.runs.checkpoints import manifest_bytes
 from studio.runs.models import HELD, Attempt, Checkpoint
 from studio.storage.disk import size_of
@@ -18,6 +19,8 @@ MOST = 5000
 
 def measure_attempts() -> int:
     """Measure the folders that may have changed: those at work, and those that ended lately. How many were others."""
+    if objects.is_open():  # they are on the machines of workers, which remove them: see `cache.tidy`
+        return 0
     lately = timezone.now() - SETTLES
     changing = Q(files_bytes=None) | Q(ended_at=None, run__state__in=HELD) | Q(ended_at__gte=lately)
     changed = 0

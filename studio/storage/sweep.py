@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from studio.core import blobs
+from studio.core import blobs, objects
 from studio.registry.models import DatasetVersion
+from studio.storage import strays
 from studio.storage.held import IN_PLACE
 from studio.tracking.models import Media
 
@@ -24,6 +25,9 @@ NO_BLOBS = {
     "registry.datasetversion.sha256": "the file with its arguments; the file alone is in blobs",
     "registry.upload.sha256": "what the sender said; the bytes are not a blob yet",
     "runs.checkpoint.manifest_sha256": "the manifest in the checkpoint's own folder",
+    "runs.checkpoint.sha256": "a file in the checkpoint's own folder",
+    "runs.checkpoint.weights_sha256": "the weights in that file",
+    "core.sharedblob.sha256": "the blob itself, as the object store has it",
     "runs.checkpointfile.sha256": "a file in the checkpoint's own folder",
     "runs.run.spec_hash": "a specification",
     "accounts.apitoken.digest": "a token",
@@ -37,6 +41,8 @@ NO_BLOBS = {
 def sweep(*, idle_s: float = blobs.IDLE_S) -> int:
     """Bytes freed: of blobs that no row names, and of what crashes left half written. For the scheduler."""
     freed = blobs.clear_temporary(STALE_S)
+    if objects.is_open():
+        freed += strays.remove(STALE_S)
     unknown = (digest for digest, _ in blobs.stored())
     for piece in _pieces(unknown, PIECE * 10):
         freed += release(set(piece) - wanted(piece), idle_s=idle_s)

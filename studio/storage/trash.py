@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from studio.accounts.audit import record
 from studio.accounts.models import Project, User
+from studio.core import objects
 from studio.registry.models import Dataset, DatasetVersion, Model
-from studio.runs import bulk
+from studio.runs import bulk, shared_checkpoints
 from studio.runs.models import SETTLED, Attempt, Checkpoint, Run, State
 from studio.runs.registered_models import RegisteredVersion
 from studio.storage.disk import freed_by_removing, size_of
@@ -208,6 +209,8 @@ def _remove_folder(run_pk: int) -> int:
     folder = settings.RUNS_DIR / str(run_pk)
     size = freed_by_removing(folder)
     shutil.rmtree(folder, ignore_errors=True)
+    if objects.is_open():  # what was here was a copy
+        return shared_checkpoints.remove_run(run_pk)
     return size - size_of(folder)
 
 

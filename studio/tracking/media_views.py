@@ -72,7 +72,7 @@ def run_media_file(request: HttpRequest, pk: int, seq: int) -> HttpResponseBase:
     media = Media.objects.filter(run_id=run.pk, seq=seq).first()
     if media is None:
         raise Http404
-    path = blobs.path_of(media.sha256)
+    path = blobs.bring(media.sha256)
     name = f"{media.key[-100:]}-step-{media.step}"
     if request.GET.get("csv") and media.kind == "table":
         try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+from django.db import connections
 
 from studio.registry import stored
 from studio.registry.models import DatasetVersion
 from studio.runs.models import Run
 
 Spec = dict[str, Any]
+T = TypeVar("T")
 TICK_S = 0.2
 
 
@@ -22,7 +25,7 @@ def bring_data(spec: Spec, version: DatasetVersion | None, tick: Callable[[], No
     """
     if version is None or "stored" not in version.info:
         return spec, ""
-    brought = _Bringing(version).wait(tick)
+    brought = bring_apart(lambda alive: stored.bring(version, lambda share: alive()), tick)
     in_use = Run.objects.held().filter(dataset_version__info__has_key="stored")
     digests = in_use.values_list("dataset_version__blobs__path", flat=True)
     stored.evict({version.blobs["path"], *(digest for digest in digests if digest)})
@@ -34,18 +37,25 @@ class _Abandoned(Exception):
     """Nobody waits for it any more."""
 
 
-class _Bringing:
-    """In a thread of its own, which uses no database: a store that hangs must not cost the run its lease."""
+def bring_apart(job: Callable[[Callable[[], None]], T], tick: Callable[[], None]) -> T:
+    """Do the job in a thread of its own: a store that hangs must not cost the run its lease.
 
-    def __init__(self, version: DatasetVersion) -> None:
-        self._version = version
-        self._found: stored.Brought | None = None
+    `tick` is called again and again meanwhile and may raise to end it; the job calls what it is given now and then, which
+    raises once nobody waits for it any more.
+    """
+    return _Bringing(job).wait(tick)
+
+
+class _Bringing(Generic[T]):
+    def __init__(self, job: Callable[[Callable[[], None]], T]) -> None:
+        self._job = job
+        self._found: list[T] = []
         self._error: Exception | None = None
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name="data", daemon=True)
         self._thread.start()
 
-    def wait(self, tick: Callable[[], None]) -> stored.Brought:
+    def wait(self, tick: Callable[[], None]) -> T:
         try:
             while self._thread.is_alive():
                 tick()
@@ -53,17 +63,18 @@ class _Bringing:
         except BaseException:
             self._abandoned.set()
             raise
-        if self._found is None:
-            assert self._error is not None
+        if self._error is not None:
             raise self._error
-        return self._found
+        return self._found[0]
 
     def _run(self) -> None:
         try:
-            self._found = stored.bring(self._version, self._tell)
+            self._found.append(self._job(self._check))
         except Exception as error:
             self._error = error
+        finally:
+            connections.close_all()
 
-    def _tell(self, share: float) -> None:
+    def _check(self) -> None:
         if self._abandoned.is_set():
             raise _Abandoned

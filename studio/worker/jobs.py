@@ -25,7 +25,7 @@ def execute_run(run_pk: int = 0) -> dict[str, Any]:
             continue
         if (attempt := acquire_next(worker.row, worker.row.pool)) is None:
             break
-        Supervisor(attempt, worker.standby, stops_asked=worker.stops_asked).run()
+        Supervisor(attempt, worker.standby, stops_asked=worker.stops_asked, transfer=worker.transfer).run()
         executed += 1
     if not worker.is_stopping:
         worker.standby.refill()

@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from django.conf import settings
@@ -16,15 +16,17 @@ from studio.core.stores import StoreError
 from studio.registry.models import DatasetVersion
 from studio.registry.stored import StoredChanged
 from studio.runs import checkpoints, packs, preflight
-from studio.runs.models import Preflight
+from studio.runs.models import Checkpoint, Preflight
 from studio.worker.data import bring_data
 from studio.worker.outcome import classify
+from studio.worker.sharing import bring_files
 from studio.worker.spool import write_run_dir
 from studio.worker.standby import Standby
 
 log = logging.getLogger(__name__)
 POLL_S = 0.05
 MOST_BYTES = 4 << 20
+STORE_S = 120.0
 TOO_LONG = {"check": "the first steps alone take longer", "rates": "its steps are slow"}
 
 
@@ -53,11 +55,31 @@ def _order(asked: Preflight) -> dict[str, Any]:
     """What the trainer is asked; of a checkpoint, where it lies and what it must be."""
     order: dict[str, Any] = {"kind": asked.kind}
     if (checkpoint := asked.checkpoint) is not None:
-        file, digest = checkpoints.path_of(checkpoint), checkpoints.sha256_of(checkpoint)
+        file, digest = checkpoints.bring(checkpoint), checkpoints.sha256_of(checkpoint)
         if not digest:
             raise ValueError("the files of the checkpoint are gone")
         order |= {"checkpoint": str(file), "sha256": digest, "given": asked.given}
     return order
+
+
+def _start_of(asked: Preflight) -> Checkpoint | None:
+    """The checkpoint that the run would begin with; its file is named as it lies on the machine that asked."""
+    start = asked.spec.get("start")
+    parts = PurePath(start["file"]).parts if start else ()
+    if len(parts) < 4 or not parts[-4].isdecimal():
+        return None
+    return Checkpoint.objects.filter(run=int(parts[-4]), name=parts[-2]).first()
+
+
+def _limit(stops_asked: Callable[[], int]) -> Callable[[], None]:
+    """Somebody waits for the answer, so nobody waits long for a store."""
+    deadline = time.monotonic() + STORE_S
+
+    def tick() -> None:
+        if stops_asked() or time.monotonic() > deadline:
+            raise StoreError("The files could not be had from the object store in time. Ask again.")
+
+    return tick
 
 
 def _ask_trainer(
@@ -67,6 +89,7 @@ def _ask_trainer(
     environment = {"OMP_NUM_THREADS": str(settings.TRAINER_THREADS)}
     version = DatasetVersion.objects.filter(pk=asked.known.get("dataset_version")).first()
     spec, _ = bring_data(asked.spec, version, lambda: None)
+    spec = bring_files(spec, version, _start_of(asked), _limit(stops_asked), lambda words: None)
     write_run_dir(folder, json.dumps(spec), {"run": 0, "fence": 1, "checkpoints": "checkpoints", "env": environment})
     (folder / "preflight.json").write_text(json.dumps(_order(asked)), encoding="utf-8")
     trainer = standby.take()

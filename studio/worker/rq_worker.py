@@ -28,9 +28,13 @@ from studio.runs.queue import DEFAULT_POOL, open_queue
 from studio.worker.standby import Standby
 from studio.worker.system import machine_usage
 from studio.worker.trainer import adopt_orphans, end_orphans
+from studio.worker.transfer import Transfer
 
 log = logging.getLogger(__name__)
 BEAT_S = 5.0
+SEND_S = (
+    20.0  # after its last run, for what is being sent to the object store; what is not goes on with the next worker
+)
 LOOK_S = 3
 _current: StudioWorker | None = None
 
@@ -64,6 +68,7 @@ class StudioWorker(SimpleWorker):
         first = {"CUDA_VISIBLE_DEVICES": str(self.row.devices[0])} if self.row.devices else None
         self.standby = Standby(first)
         self._wants_standby = standby
+        self.transfer = Transfer()
         self._stops = 0
         self._ended = threading.Event()
 
@@ -83,11 +88,13 @@ class StudioWorker(SimpleWorker):
             if ended := end_orphans():
                 log.warning("%s processes that an earlier worker had left behind were ended", ended)
             self.standby.refill()
+        self.transfer.start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         try:
             return super().work(*args, **kwargs)
         finally:
             self._ended.set()
+            self.transfer.close(SEND_S)
             self.standby.close()
             register.stopped(self.row)
             _current = None
@@ -96,7 +103,7 @@ class StudioWorker(SimpleWorker):
         """Tell database and queue that the worker lives, also during a run of many hours."""
         while not self._ended.wait(BEAT_S):
             try:
-                register.heartbeat(self.row, machine_usage(self.row.devices))
+                register.heartbeat(self.row, machine_usage(self.row.devices) | self.transfer.state())
                 self.heartbeat()
             except DatabaseError as error:
                 log.warning("no heartbeat: %s", error)

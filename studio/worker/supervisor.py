@@ -18,6 +18,7 @@ import psutil
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
+from studio.core import objects
 from studio.core.stores import StoreError
 from studio.core.templatetags.studio import duration as in_words
 from studio.registry.stored import StoredChanged
@@ -27,10 +28,12 @@ from studio.runs.models import Attempt, Run, State
 from studio.tracking.system import keep_sample
 from studio.worker.data import bring_data
 from studio.worker.outcome import Outcome, classify, oom_kills
+from studio.worker.sharing import bring_checkpoints, bring_files, wait_until_sent
 from studio.worker.spool import SpoolReader, event_handler, write_run_dir
 from studio.worker.standby import Standby
 from studio.worker.system import Sampler, due_after
 from studio.worker.trainer import Trainer, child_environment
+from studio.worker.transfer import Transfer
 from trainer_core.events import SAVE_ORDER
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ RETRY_S = 1.0
 REFILL_AFTER_S = 5.0  # importing torch takes a processor for seconds, just when somebody waits for the first points
 DONE_GRACE_S = 10.0  # from the trainer's last word to its end
 AWAY = (OperationalError, InterfaceError)
+SEND_S = 600.0
 T = TypeVar("T")
 
 
@@ -54,10 +58,17 @@ class Supervisor:
     `stops_asked()` is 0 while the worker goes on, 1 when it should checkpoint and stop, 2 when it should stop now.
     """
 
-    def __init__(self, attempt: Attempt, standby: Standby, *, stops_asked: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        standby: Standby,
+        *,
+        stops_asked: Callable[[], int] = lambda: 0,
+        transfer: Transfer | None = None,
+    ) -> None:
         self.attempt, self.run_pk, self.fence = attempt, attempt.run_id, attempt.fence
         self.folder: Path = settings.RUNS_DIR / str(attempt.run_id) / f"a{attempt.fence}"
-        self._standby, self._stops_asked = standby, stops_asked
+        self._standby, self._stops_asked, self._transfer = standby, stops_asked, transfer
         self._trainer: Trainer | None = None
         self._reader = SpoolReader(attempt, self.folder, event_handler(attempt.run_id, attempt.fence))
         self._state = State.STARTING
@@ -76,7 +87,9 @@ class Supervisor:
 
     def run(self) -> None:
         try:
-            self._settle(self._attempt())
+            outcome = self._attempt()
+            self._wait_until_sent()
+            self._settle(outcome)
         except StaleState as error:
             log.warning("attempt %s of run %s stops: %s", self.fence, self.run_pk, error)
         finally:
@@ -126,10 +139,12 @@ class Supervisor:
     def _start(self) -> Trainer:
         run, resume = self._patiently(
             lambda: (
-                Run.objects.select_related("dataset_version").get(pk=self.run_pk),
+                Run.objects.select_related("dataset_version", "start_checkpoint").get(pk=self.run_pk),
                 checkpoints.resume_list(self.run_pk),
             )
         )
+        if objects.is_open():
+            resume = self._patiently(lambda: bring_checkpoints(self.run_pk, self._while_bringing, self._tell_phase))
         order: dict[str, Any] = {
             "run": self.run_pk,
             "fence": self.fence,
@@ -139,6 +154,7 @@ class Supervisor:
             "env": {"OMP_NUM_THREADS": str(settings.TRAINER_THREADS)},
         }
         spec, words = bring_data(run.spec, run.dataset_version, self._while_bringing)
+        spec = bring_files(spec, run.dataset_version, run.start_checkpoint, self._while_bringing, self._tell_phase)
         if words:
             self._patiently(lambda: lease.note(self.run_pk, self.fence, "notice", words, by="worker"))
         write_run_dir(self.folder, json.dumps(spec), order)
@@ -160,6 +176,22 @@ class Supervisor:
         self._tolerantly(self._keep_lease)
         if self._stops_asked() or self._state in (State.CANCELLING, State.PAUSING):
             raise Interrupted
+
+    def _tell_phase(self, words: str) -> None:
+        told = {"phase": words, "stage": "setup"}
+        self._tolerantly(lambda: lease.report_progress(self.run_pk, self.fence, told))
+
+    def _wait_until_sent(self) -> None:
+        """Before a worker that shuts down gives its run back, the object store has the checkpoints: the machine may go,
+        and another one goes on at once."""
+        if self._transfer is not None and self._stops_asked() and objects.is_open():
+            self._patiently(lambda: wait_until_sent(self.run_pk, self._may_not_wait, self._while_sending, SEND_S))
+
+    def _may_not_wait(self) -> bool:
+        return self._transfer is None or self._transfer.is_failing or self._stops_asked() > 1
+
+    def _while_sending(self) -> None:
+        self._tolerantly(self._keep_lease)
 
     def _follow(self, trainer: Trainer) -> int | None:
         """Until the trainer has ended, or has been ended; its exit code."""

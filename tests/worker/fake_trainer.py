@@ -1,11 +1,12 @@
 """A trainer for tests: a real process that speaks the spool protocol and does what its specification tells, in order.
 
 `python fake_trainer.py` waits for an order on stdin like the real one. The words, in `model.args.act`:
-ready[:step], points:<from>-<to>, checkpoint:<step>, print:<text>, gpus (prints those that it sees, at its start and now), notice:<text>, unsaved:<text> (of a checkpoint
+ready[:step], points:<from>-<to>, checkpoint:<step>, whole:<step> (with its manifest), resume (prints what it may go on from), read:<name> (prints a file of its data), print:<text>, gpus (prints those that it sees, at its start and now), notice:<text>, unsaved:<text> (of a checkpoint
 that cannot be written), progress:<step>, done:<outcome>, exit:<code>, kill:<signal>, wait (until it is asked to stop), heed (until it is asked for a checkpoint), deaf (ignores SIGTERM), child (leaves a process behind in
 a session of its own), stray (the same without the run's environment), garbage, forge (records that do not fit).
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -55,6 +56,31 @@ class Fake:
         (folder / "checkpoint.ckpt").write_bytes(b"weights")
         fields = {"epoch": 1, "size_bytes": 7, "manifest_sha256": "0" * 64, "metrics": {}, "score": None, "best": False}
         self.spool.event("checkpoint", step=int(step), name=name, reason=reason or "interval", **fields)
+
+    def do_whole(self, step: str) -> None:
+        """A checkpoint with a manifest that is right."""
+        name = f"step-{int(step):08d}-f{self.order['fence']}"
+        folder = self.folder / self.order["checkpoints"] / name
+        folder.mkdir(parents=True)
+        weights = f"weights of step {step}".encode()
+        (folder / "checkpoint.ckpt").write_bytes(weights)
+        files = {"checkpoint.ckpt": {"sha256": hashlib.sha256(weights).hexdigest(), "size_bytes": len(weights)}}
+        manifest = json.dumps({"files": files}).encode()
+        (folder / "manifest.json").write_bytes(manifest)
+        fields = {"epoch": 1, "size_bytes": len(weights), "metrics": {}, "score": None, "best": False}
+        digest = hashlib.sha256(manifest).hexdigest()
+        self.spool.event("checkpoint", step=int(step), name=name, reason="interval", manifest_sha256=digest, **fields)
+
+    def do_resume(self, _: str) -> None:
+        """Print what it may go on from, and whether that is there."""
+        for name in self.order["resume"] or ():
+            path = self.folder / self.order["checkpoints"] / name / "checkpoint.ckpt"
+            print(name, path.read_text() if path.is_file() else "is not there", flush=True)
+
+    def do_read(self, name: str) -> None:
+        """Print a file of its data."""
+        spec = json.loads((self.folder / "spec.json").read_text())
+        print(Path(spec["data"]["files"][name]).read_text(), flush=True)
 
     def do_print(self, text: str) -> None:
         print(text, flush=True)

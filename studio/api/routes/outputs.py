@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -19,7 +20,7 @@ from studio.api.schemas_runs import CheckpointOut
 from studio.core.download import safe_name, stream_file, stream_parts
 from studio.core.zipping import zipped
 from studio.runs import folder
-from studio.runs.checkpoints import path_of
+from studio.runs.checkpoints import bring
 from studio.runs.models import Checkpoint, Run
 from studio.tracking.chart_data import etag_of
 from studio.tracking.export import Form, stream_points
@@ -219,12 +220,12 @@ def download_checkpoint(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file, in ranges if wanted. Repr-Digest has its sha256; `torch.load(…, weights_only=True)` reads it."""
     checkpoint = get_for(user_of(request), Checkpoint.objects.select_related("run"), pk)
     filename = safe_name(f"{checkpoint.run.name}-{checkpoint.run.number}-step-{checkpoint.step}.ckpt")
-    return stream_file(request, path_of(checkpoint), filename, sha256=_digest(checkpoint))
+    path = bring(checkpoint)
+    return stream_file(request, path, filename, sha256=_digest(checkpoint, path))
 
 
-def _digest(checkpoint: Checkpoint) -> str:
+def _digest(checkpoint: Checkpoint, path: Path) -> str:
     """The sha256 of the file by its manifest, which is the one that was committed."""
-    path = path_of(checkpoint)
     try:
         manifest = path.with_name("manifest.json").read_bytes()
         if hashlib.sha256(manifest).hexdigest() != checkpoint.manifest_sha256:

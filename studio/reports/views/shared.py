@@ -114,10 +114,10 @@ def shared_file(request: HttpRequest, link: ShareLink, token: str, pk: int) -> H
     view, _ = shown(link)
     listed = {file["id"] for file in view.get("files", [])}
     found = Checkpoint.objects.filter(pk=pk, deleted_at=None, run__deleted_at=None).select_related("run").first()
-    if pk not in listed or found is None or not checkpoints.path_of(found).is_file():
+    if pk not in listed or found is None or not checkpoints.is_there(found):
         return _nothing(request)
     name = f"run-{found.run.number}-step-{found.step}.ckpt"
-    return stream_file(request, checkpoints.path_of(found), name, sha256=checkpoints.sha256_of(found))
+    return stream_file(request, checkpoints.bring(found), name, sha256=checkpoints.sha256_of(found))
 
 
 def _unlock(request: HttpRequest, link: ShareLink, token: str) -> HttpResponseBase:

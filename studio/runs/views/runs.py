@@ -83,6 +83,7 @@ def run_checkpoints(request: HttpRequest, pk: int) -> HttpResponse:
         {
             "row": row,
             "sha256": checkpoints.sha256_of(row),
+            "is_on_its_way": checkpoints.is_on_its_way(row),
             "is_last": row == newest,
             "started": began.get(row.pk, ()),
             "registered": promoted.get(row.pk, ()),
@@ -99,7 +100,7 @@ def checkpoint_download(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file of weights and state, streamed; a range of it on request."""
     found = get_for(request.user, Checkpoint.objects.select_related("run__project"), pk)
     name = f"run-{found.run.number}-step-{found.step}.ckpt"
-    return stream_file(request, checkpoints.path_of(found), name, sha256=checkpoints.sha256_of(found))
+    return stream_file(request, checkpoints.bring(found), name, sha256=checkpoints.sha256_of(found))
 
 
 @require_POST

@@ -51,7 +51,7 @@ def checkpoint_export(request: HttpRequest, pk: int) -> HttpResponse:
 def checkpoint_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A file that was made of a checkpoint, streamed; a range of it on request."""
     found = get_for(request.user, CheckpointFile.objects.select_related("checkpoint__run"), pk)
-    return stream_file(request, packs.place_of(found), packs.file_name(found), sha256=found.sha256)
+    return stream_file(request, packs.bring(found), packs.file_name(found), sha256=found.sha256)
 
 
 def _queued(request: HttpRequest, found: Checkpoint, form: TryForm | None, kind: Preflight.Kind) -> HttpResponse:
