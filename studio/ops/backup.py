@@ -7,10 +7,14 @@ import os
 import sqlite3
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
+
+from studio.core import blobs, objects, shared_blobs
+from studio.runs import shared_checkpoints
 
 DATABASE, SECRET = "studio.sqlite3", "secret_key"
 FOLDERS = ("blobs", "runs")
@@ -25,7 +29,8 @@ def back_up(target: Path) -> int:
     """Write the backup, also while the studio runs; returns its size in bytes.
 
     The database is copied first, by SQLite's own online copy: files that it names are written before it names them and
-    never changed, so each of them is there. A file that retention removes meanwhile is left out.
+    never changed, so each of them is there. A file that retention removes meanwhile is left out. With an object store, the
+    backup has of the files only those that wait to be sent there.
     """
     _sqlite_only()
     if target.exists():
@@ -40,8 +45,8 @@ def back_up(target: Path) -> int:
                 tar.add(copy, DATABASE)
                 if (settings.DATA_DIR / SECRET).exists():
                     tar.add(settings.DATA_DIR / SECRET, SECRET)
-                for folder in FOLDERS:
-                    _add_folder(tar, settings.DATA_DIR / folder)
+                for path in _waiting() if objects.is_open() else _all():
+                    _add(tar, path)
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(target)
@@ -73,7 +78,9 @@ def bring_back(source: Path) -> None:
 
 def _sqlite_only() -> None:
     if connection.vendor != "sqlite":
-        raise BackupError("This studio keeps its data in PostgreSQL: use pg_dump, and copy the data directory.")
+        raise BackupError(
+            "This studio keeps its data in PostgreSQL: use pg_dump, and copy the data directory, or the object store that has its files."
+        )
 
 
 def _copy_database(path: Path, to: Path) -> None:
@@ -87,12 +94,21 @@ def _copy_database(path: Path, to: Path) -> None:
         target.close()
 
 
-def _add_folder(tar: tarfile.TarFile, folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(settings.DATA_DIR)
-        unfinished = any(part.startswith(".tmp") for part in relative.parts)
-        if path.is_file() and not path.is_symlink() and not unfinished:
-            try:
-                tar.add(path, str(relative), recursive=False)
-            except FileNotFoundError:
-                continue
+def _all() -> Iterator[Path]:
+    for folder in FOLDERS:
+        yield from sorted((settings.DATA_DIR / folder).rglob("*"))
+
+
+def _waiting() -> Iterator[Path]:
+    """What an object store has not got yet."""
+    yield from (path for _, path in shared_blobs.waiting(blobs.path_of))
+    for checkpoint in shared_checkpoints.waiting():
+        yield from sorted(shared_checkpoints.folder_of(checkpoint).rglob("*"))
+
+
+def _add(tar: tarfile.TarFile, path: Path) -> None:
+    relative = path.relative_to(settings.DATA_DIR)
+    unfinished = any(part.startswith(".tmp") for part in relative.parts)
+    if path.is_file() and not path.is_symlink() and not unfinished:
+        with contextlib.suppress(FileNotFoundError):
+            tar.add(path, str(relative), recursive=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import re
+import secrets
 import shutil
 import sqlite3
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +24,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from studio.core import objects
 from studio.core.stores import StoreError, stores
 from studio.ops import data_dir, redis_server
 from studio.runs.models import HELD, Run, State
@@ -47,6 +50,7 @@ def examine() -> Iterator[Finding]:
     yield from python_and_packages()
     yield from data_directory()
     yield from data_stores()
+    yield from object_store()
     reachable = True
     for finding in database():
         reachable = reachable and finding.level != "bad"
@@ -138,6 +142,35 @@ def data_stores() -> Iterator[Finding]:
         yield Finding("bad", "stores", words)
     else:
         yield Finding("good", "stores", f"data may be registered below {opened or 'nothing yet'}")
+
+
+def object_store() -> Iterator[Finding]:
+    """Nothing where there is none. Writes, reads and removes an object, as the studio will."""
+    if not objects.is_open():
+        return
+    key, words = f"doctor/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    try:
+        mode = stat.S_IMODE(Path(settings.OBJECT_STORE).stat().st_mode)
+        store = objects.store()
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(words)
+            file.flush()
+            store.put(key, Path(file.name))
+        came = b"".join(store.fetch(key))
+        store.remove([key])
+        left = [one.key for one in store.listed("doctor/") if one.key == key]
+    except (StoreError, OSError) as error:
+        yield Finding("bad", "objects", str(error))
+        return
+    if mode & 0o077:
+        path = settings.OBJECT_STORE
+        text = f"{path} has passwords and can be read by others ({mode:o}). Put it right with: chmod 600 {path}"
+        yield Finding("bad", "objects", text)
+    elif came != words or left:
+        what = "gives other bytes than were put there" if came != words else "does not remove what it is told to"
+        yield Finding("bad", "objects", f"{store.address} {what}")
+    else:
+        yield Finding("good", "objects", f"files are kept at {store.address}: written, read and removed one")
 
 
 def database() -> Iterator[Finding]:

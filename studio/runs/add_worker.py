@@ -19,16 +19,18 @@ def environment_file() -> Path:
 
 
 def write_environment(public_url: str) -> None:
-    """Keep it in the data directory, which every worker shares; `public_url` is where people reach the studio."""
+    """Keep it in the data directory, which every worker shares unless there is an object store: then the file is copied
+    to their machines, and each has a data directory of its own. `public_url` is where people reach the studio."""
     key = Path(settings.DATA_DIR) / "secret_key"
     kept = key.exists() and key.read_text(encoding="ascii").strip() == settings.SECRET_KEY
     values = {
-        "STUDIO_DATA_DIR": str(settings.DATA_DIR),
+        "STUDIO_DATA_DIR": "" if settings.OBJECT_STORE else str(settings.DATA_DIR),
         "STUDIO_DATABASE_URL": settings.DATABASE_URL,
         "STUDIO_REDIS_URL": settings.EXTERNAL_REDIS_URL,
-        "STUDIO_SECRET_KEY": "" if kept else settings.SECRET_KEY,
+        "STUDIO_SECRET_KEY": "" if kept and not settings.OBJECT_STORE else settings.SECRET_KEY,
         "STUDIO_PUBLIC_URL": public_url,
         "STUDIO_DATA_STORES": settings.DATA_STORES,
+        "STUDIO_OBJECT_STORE": settings.OBJECT_STORE,
         "STUDIO_HUNG_AFTER_S": str(settings.HUNG_AFTER_S),
     }
     path = environment_file()
@@ -39,10 +41,12 @@ def write_environment(public_url: str) -> None:
 
 
 def commands() -> dict[str, str]:
-    """For this machine, and for another with the same data directory and a checkout of its own."""
+    """For this machine, and for another with a checkout of its own and the same data directory, or with an object store a
+    copy of the file of variables."""
     source = f". {shlex.quote(str(environment_file()))}"
     here = shlex.join([sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "studio_worker", "--queues", "runs"])
-    return {"here": f"{source} && {here}", "elsewhere": f"{source} && python manage.py studio_worker --queues runs"}
+    there = f". ./{ENVIRONMENT}" if settings.OBJECT_STORE else source
+    return {"here": f"{source} && {here}", "elsewhere": f"{there} && python manage.py studio_worker --queues runs"}
 
 
 def reach() -> list[str]:

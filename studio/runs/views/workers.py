@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -50,6 +51,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
     rows.sort(key=lambda row: (not row["is_online"], not row["does_runs"], row["worker"].name))
     context = {"rows": rows, "fresh_s": FRESH_S, "may_order": user.is_superuser, "pools": _pools(rows)}
     context |= {"commands": add_worker.commands(), "reach": add_worker.reach(), "is_admin": user.is_superuser}
+    context["object_store"] = settings.OBJECT_STORE
     return render(request, "runs/workers.html", context)
 
 

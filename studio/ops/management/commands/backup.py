@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from studio.core import objects
 from studio.ops.backup import BackupError, back_up
 
 
@@ -23,4 +24,7 @@ class Command(BaseCommand):
             size = back_up(file)
         except BackupError as error:
             sys.exit(str(error))
-        self.stdout.write(f"{file} has everything ({size / 2**20:.1f} MB).")
+        what = "everything"
+        if objects.is_open():
+            what = f"the database, the secret key and what waits to be sent; all other files are at {objects.store().address}"
+        self.stdout.write(f"{file} has {what} ({size / 2**20:.1f} MB).")
