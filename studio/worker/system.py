@@ -62,6 +62,8 @@ class Sampler:
                 read += max(moved.read_bytes - before[0], 0.0)
                 written += max(moved.write_bytes - before[1], 0.0)
         self._cpu_s, self._disk = seen, disk
+        if not memory:  # it has ended, and only its exit code is still there
+            return {}
         values = {
             "cpu.run": 100 * cpu_s / passed,
             "cpu.machine": psutil.cpu_percent(None) * (psutil.cpu_count() or 1),

@@ -94,3 +94,15 @@ def test_numbers_are_plain() -> None:
     values = Sampler(os.getpid()).sample()
     assert json.loads(json.dumps(values)) == values
     assert all(np.isfinite(v) and v >= 0 for v in values.values())
+
+
+def test_a_process_that_has_ended_and_waits_for_its_parent_took_no_memory_that_is_told() -> None:
+    """Else the last sample of a run, and the whole of a short one, says 0 MiB."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    sampler = Sampler(process.pid)
+    assert sampler.sample()["memory.run"] > 0
+    assert process.stdin is not None
+    process.stdin.close()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert sampler.sample() == {}
+    process.wait(10)
