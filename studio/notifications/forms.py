@@ -57,10 +57,14 @@ class RuleForm(forms.Form):
     """A watch rule; `metrics` are names to choose from, any other may be typed."""
 
     metric = forms.CharField(
-        label="Metric", max_length=1000, required=False, strip=False, help_text="Empty for any, where that makes sense."
-    )
+        label="Metric", max_length=1000, required=False, strip=False, widget=forms.TextInput(attrs={"list": "known-metrics"}),
+        help_text="Only “is NaN or infinite” looks at all metrics when this is empty; rules about speed need none.",
+    )  # fmt: skip
     condition = forms.ChoiceField(label="Condition", choices=Condition.choices)
-    value = forms.FloatField(label="Value", required=False)
+    value = forms.FloatField(
+        label="Value", required=False,
+        help_text="What the condition speaks of: the value, how many times, steps, seconds, steps a second, or percent.",
+    )  # fmt: skip
     action = forms.ChoiceField(label="Then", choices=WatchRule.Action.choices)
 
     def clean(self) -> dict[str, Any]:

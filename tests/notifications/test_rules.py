@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -104,6 +105,22 @@ def test_a_drop_is_asked_for_in_percent(people: People, value: str, words: str) 
     assert words in response.content.decode()
     if not words:
         assert WatchRule.objects.get().words == "fewer steps a second than 50 % of its usual"
+
+
+def test_common_rules_are_added_by_one_click_and_offered_once(people: People, run: Run) -> None:
+    client, url = people.client("editor"), reverse("project-rules", args=[people.project.pk])
+    text = client.get(url).content.decode()
+    forms = re.findall(
+        r'name="metric" value="([^"]*)"><input type="hidden" name="condition" value="(\w+)"><input type="hidden" name="value" value="([^"]*)"',
+        text,
+    )
+    assert [form[:2] for form in forms] == [("", "nonfinite"), ("val_loss", "diverges"), ("", "stalls"), ("", "drops")]
+    for metric, condition, value in forms:
+        given = {"metric": metric, "condition": condition, "value": value, "action": "tell"}
+        assert client.post(reverse("rule-create", args=[people.project.pk]), given).status_code == 302
+    assert WatchRule.objects.count() == 4
+    assert "Add by one click" not in client.get(url).content.decode()
+    assert "Add by one click" not in people.client("viewer").get(url).content.decode()
 
 
 def test_what_is_found_is_told_once_to_who_it_concerns(people: People, run: Run) -> None:

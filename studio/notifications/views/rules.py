@@ -13,8 +13,10 @@ from studio.accounts.audit import record
 from studio.accounts.models import Project, Role, User
 from studio.notifications.forms import RuleForm
 from studio.notifications.models import RuleHit, WatchRule
+from studio.runs.directions import direction
 from studio.runs.models import Run
 
+Condition = WatchRule.Condition
 MOST_RULES, SHOWN_HITS, LOOKED_AT = 50, 50, 5
 
 
@@ -47,13 +49,29 @@ def rule_delete(request: HttpRequest, pk: int) -> HttpResponse:
 def _page(request: HttpRequest, found: Project, form: RuleForm, status: int = 200) -> HttpResponse:
     newest = Run.objects.filter(project=found).order_by("-number").values_list("summary", flat=True)[:LOOKED_AT]
     metrics = sorted({name for summary in newest for name in list(summary)[:500]})
+    rules = list(WatchRule.objects.filter(project=found).select_related("created_by")[:MOST_RULES])
     hits = RuleHit.objects.filter(rule__project=found).select_related("rule", "run")[:SHOWN_HITS]
     context = {
         "project": found,
         "form": form,
         "metrics": metrics[:500],
-        "rules": WatchRule.objects.filter(project=found).select_related("created_by")[:MOST_RULES],
+        "common": _common(metrics, rules),
+        "rules": rules,
         "hits": hits,
         "may_edit": can(request.user, found, Role.EDITOR),
     }
     return render(request, "notifications/rules.html", context, status=status)
+
+
+def _common(metrics: list[str], rules: list[WatchRule]) -> list[WatchRule]:
+    """Rules that most projects want and this one has not: each is added by one click. They are not saved here."""
+    falling = [name for name in metrics if direction(name) == "down"]
+    loss = next((name for name in ("val_loss", "loss") if name in falling), falling[0] if falling else "val_loss")
+    wanted = [
+        WatchRule(condition=Condition.NONFINITE),
+        WatchRule(condition=Condition.DIVERGES, metric=loss, value=3.0),
+        WatchRule(condition=Condition.STALLS, value=300.0),
+        WatchRule(condition=Condition.DROPS, value=50.0),
+    ]
+    known = {rule.words for rule in rules}
+    return [rule for rule in wanted if rule.words not in known]
