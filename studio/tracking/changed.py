@@ -12,7 +12,6 @@ from typing import Any
 
 from studio.runs.compare.layers import TITLES, Layer, Row, rows_of
 from studio.runs.models import Run, State
-from studio.runs.submit import submit_run
 from studio.tracking.divergence import Divergence, divergence
 from studio.tracking.query import series
 
@@ -137,27 +136,3 @@ def picture(parted: Divergence) -> Picture:
 
     at = None if parted.step is None else across(parted.step)
     return Picture(path(parted.a), path(parted.b), at, max(values), low)
-
-
-def crossed(*, code: Run, choices: Run, user: Any) -> Run:
-    """A run with the code of one and the data, choices and seed of the other: one half of a bisection.
-
-    RunError when that code does not take these choices.
-    """
-    spec = choices.spec
-    assert code.model_version is not None
-    assert choices.dataset_version is not None
-    return submit_run(
-        project=choices.project,
-        user=user,
-        model_version=code.model_version,
-        dataset_version=choices.dataset_version,
-        name=f"code of #{code.number}, choices of #{choices.number}",
-        trainer=spec.get("trainer", {}),
-        model_args=spec["model"].get("args", {}),
-        data_args=spec["data"].get("args", {}),
-        extras=spec.get("extras", {}),
-        seed=spec.get("seed"),
-        parent=choices,
-        note=f"To find out whether the code or the choices make the difference between #{choices.number} and #{code.number}.",
-    )

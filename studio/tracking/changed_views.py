@@ -16,7 +16,8 @@ from studio.accounts.models import Project, Role, User
 from studio.runs.compare.layers import code_changes
 from studio.runs.errors import RunError
 from studio.runs.models import Run
-from studio.tracking.changed import changes, crossed, curves_part, earlier_of, last_good_of, parent_of, picture
+from studio.tracking.bisect import choices_of, halved, halves_of
+from studio.tracking.changed import changes, curves_part, earlier_of, last_good_of, parent_of, picture
 from studio.tracking.compare_views import numbered, project_of, unknown_of
 from studio.tracking.comparing import metrics_of, objective_of
 
@@ -34,7 +35,7 @@ def run_changed(request: HttpRequest, pk: int) -> HttpResponse:
     metric = request.GET.get("metric", "")
     metric = metric if metric in names else objective_of([a, b])[0]
     parted = curves_part(a, b, metric) if metric in names else None
-    can_cross = all(run.model_version_id and run.dataset_version_id for run in (a, b))
+    found = changes(a, b, parted)
     context |= {
         "metric": metric,
         "metric_names": names,
@@ -42,9 +43,11 @@ def run_changed(request: HttpRequest, pk: int) -> HttpResponse:
         "picture": picture(parted) if parted else None,
         "first": parted.x[0] if parted else None,
         "last": parted.x[-1] if parted else None,
-        "changes": changes(a, b, parted),
+        "changes": found,
+        "halves": halves_of(found),
+        "choices": choices_of(found),
         "codes": code_changes([a, b]),
-        "may_edit": can(request.user, project, Role.EDITOR) and can_cross,
+        "may_edit": can(request.user, project, Role.EDITOR) and _can_cross(a, b),
         "others": _others(a, b),
     }
     return render(request, "tracking/changed.html", context)
@@ -52,27 +55,28 @@ def run_changed(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def run_bisect(request: HttpRequest, pk: int) -> HttpResponse:
-    """Start a run with the code of `b` and the choices of `a`, or with `way=reverse` the other way round."""
+    """Start `b` once more with a part of `a`: `take` is one of those that the page offers."""
     project = project_of(request, pk, Role.EDITOR)
     a, b = _pair(project, request.POST.get("a", ""), request.POST.get("b", ""))
-    if (
-        a is None
-        or b is None
-        or not all((a.model_version_id, b.model_version_id, a.dataset_version_id, b.dataset_version_id))
-    ):
+    if a is None or b is None or not _can_cross(a, b):
         messages.warning(request, "Both runs must be runs of this project that the studio itself executes.")
         return redirect("project", project.pk)
-    code, choices = (a, b) if request.POST.get("way") == "reverse" else (b, a)
+    back = f"{reverse('run-changed', args=[project.pk])}?{urlencode({'a': a.number, 'b': b.number})}"
+    half = next((half for half in halves_of(changes(a, b, None)) if half.take == request.POST.get("take")), None)
+    if half is None:
+        messages.warning(request, "These two do not differ so. Choose one of the ways below, if there are any.")
+        return redirect(back)
     try:
-        made = crossed(code=code, choices=choices, user=cast(User, request.user))
+        made = halved(earlier=a, later=b, take=half.take, user=cast(User, request.user))
     except RunError as error:
-        messages.warning(request, f"The code of #{code.number} does not take the choices of #{choices.number}: {error}")
-        query = urlencode({"a": a.number, "b": b.number})
-        return redirect(f"{reverse('run-changed', args=[project.pk])}?{query}")
-    messages.success(
-        request, f"#{made.number} waits in the queue: the code of #{code.number}, all else of #{choices.number}."
-    )
+        messages.warning(request, f"#{b.number} does not go with {half.words} of #{a.number}: {error}")
+        return redirect(back)
+    messages.success(request, f"#{made.number} waits in the queue: #{b.number} with {half.words} of #{a.number}.")
     return redirect("run", made.pk)
+
+
+def _can_cross(a: Run, b: Run) -> bool:
+    return all(run.model_version_id and run.dataset_version_id for run in (a, b))
 
 
 def _others(a: Run, b: Run) -> list[tuple[str, Run]]:

@@ -62,7 +62,8 @@ def cost_rows(variants: Sequence[Variant], costs: Mapping[int, Mapping[str, floa
     for name, title in COST.items():
         if any(name in costs[run.pk] for variant in variants for run in variant.runs):
             cells = [Cell(_cost(name, variant, costs)) for variant in variants]
-            found.append(Row(title.partition(", ")[0].capitalize() if name == "time" else title, "", cells))
+            words = title.removesuffix(", s")  # a time says its unit itself
+            found.append(Row(words[:1].upper() + words[1:], "", cells))
     return found
 
 

@@ -91,7 +91,7 @@ def peaks(runs: Sequence[Run]) -> dict[int, dict[str, float]]:
     for pk, values in rows[: 2000 * len(runs)]:
         mine, gpu = found[pk], [v for name, v in values.items() if name.startswith("gpu_memory.")]
         for name, value in (("memory", values.get("memory.run")), ("gpu_memory", max(gpu, default=None))):
-            if value is not None and value > mine.get(name, -1.0):
+            if value is not None and value > mine.get(name, 0.0):
                 mine[name] = value
     return found
 

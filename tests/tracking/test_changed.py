@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from studio.runs.diff import flat
 from studio.runs.models import Run, State
 from studio.tracking.changed import changes, curves_part, earlier_of
 from studio.tracking.divergence import divergence
@@ -146,18 +147,64 @@ def test_the_last_good_run_is_a_click_from_the_parent_and_what_is_not_there_is_s
 def test_the_question_is_halved_in_one_click_each_way(people: People, pair: tuple[Run, Run]) -> None:
     good, bad = pair
     other = make_model_version(good.model_version.model)  # type: ignore[union-attr]
-    Run.objects.filter(pk=bad.pk).update(model_version=other)
+    bad.spec["seed"] = 7
+    Run.objects.filter(pk=bad.pk).update(model_version=other, spec=bad.spec)
     client: Client = people.client("editor")
     url = reverse("run-bisect", args=[people.project.pk])
-    for way, code, data in (
-        ("forward", other, good.dataset_version),
-        ("reverse", good.model_version, bad.dataset_version),
+    for take, code, data in (
+        ("data", other, good.dataset_version),
+        ("code", good.model_version, bad.dataset_version),
     ):
-        client.post(url, {"a": "1", "b": "2", "way": way})
+        client.post(url, {"a": "1", "b": "2", "take": take})
         made = Run.objects.latest("number")
         assert (made.model_version, made.dataset_version, made.state) == (code, data, "queued")
-        assert made.spec["seed"] == good.spec["seed"]
+        assert made.spec["seed"] == 7
         assert made.spec["model"]["sha256"] == code.sha256  # type: ignore[union-attr]
+    before = Run.objects.count()
+    assert "do not differ so" in client.post(url, {"a": "1", "b": "2", "take": "choices"}, follow=True).content.decode()
+    assert Run.objects.count() == before
+
+
+@pytest.mark.django_db
+def test_choices_are_halved_by_their_names(people: People, pair: tuple[Run, Run]) -> None:
+    good, bad = pair
+    good.spec["model"]["args"] = {"lr": 0.5, "hidden": 16}
+    good.spec["trainer"] = {"max_epochs": 5}
+    bad.spec["trainer"] = {"max_epochs": 2, "gradient_clip_val": 1.0}
+    for run in pair:
+        Run.objects.filter(pk=run.pk).update(spec=run.spec, dataset_version=good.dataset_version)
+        run.spec["data"] = good.spec["data"]
+        run.save(update_fields=["spec"])
+    client: Client = people.client("editor")
+    page = " ".join(
+        client.get(reverse("run-changed", args=[people.project.pk]), {"a": "1", "b": "2"}).content.decode().split()
+    )
+    takes = re.findall(r'name="take" value="([^"]+)"', page)
+    assert sorted(",".join(takes).split(",")) == [
+        "model.hidden",
+        "model.lr",
+        "trainer.gradient_clip_val",
+        "trainer.max_epochs",
+    ]
+    assert len(takes) == 2
+    url = reverse("run-bisect", args=[people.project.pk])
+    for take in takes:
+        client.post(url, {"a": "1", "b": "2", "take": take})
+        made = Run.objects.latest("number")
+        flat_made, flat_good, flat_bad = (flat(run.spec) for run in (made, good, bad))
+        for name in ("model.hidden", "model.lr", "trainer.gradient_clip_val", "trainer.max_epochs"):
+            assert flat_made.get(name) == (flat_good if name in take.split(",") else flat_bad).get(name), (take, name)
+
+
+@pytest.mark.django_db
+def test_where_one_thing_changed_there_is_nothing_to_halve(people: People, pair: tuple[Run, Run]) -> None:
+    text = (
+        people.client("editor")
+        .get(reverse("run-changed", args=[people.project.pk]), {"a": "1", "b": "2"})
+        .content.decode()
+    )
+    assert "nothing left to halve" in text
+    assert 'name="take"' not in text
 
 
 @pytest.mark.django_db

@@ -121,6 +121,12 @@ def test_welch_interval_is_that_of_the_textbook() -> None:
     assert found.kind == "more"
 
 
+def test_equal_results_share_the_best_place(people: People, editor: Client) -> None:
+    made(people, (0.1, 1, 0.9), (0.2, 1, 0.9))
+    text = page(people, editor, runs="1,2")
+    assert "#1 and #2 share the highest val_acc. Whether they differ at all is unknown: each ran with one seed" in text
+
+
 def test_a_seed_that_ran_twice_is_one_number(people: People) -> None:
     """Else a run and its exact repetition would look like a result without chance."""
     runs = made(people, (0.1, 1, 0.9), (0.1, 1, 0.9), (0.2, 1, 0.8), (0.2, 1, 0.8))
@@ -256,7 +262,7 @@ def test_a_winner_is_told_and_its_best_checkpoint_can_be_promoted(people: People
 
 def test_of_several_seeds_the_best_one_is_marked(people: People, editor: Client) -> None:
     made(people, (0.1, 1, 0.9), (0.1, 2, 0.95), (0.2, 1, 0.5))
-    assert "Mark #2, the best of them, as winner" in page(people, editor, runs="1,2,3")
+    assert "Mark #2 as winner" in page(people, editor, runs="1,2,3")
 
 
 def test_a_winner_is_marked_and_unmarked(people: People, editor: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,11 @@ class Variant:
     def title(self) -> str:
         first, seeds = f"#{self.runs[0].number}", self.seeds
         return first if seeds == 1 else f"{first} and {seeds - 1} more seed{'s' if seeds > 2 else ''}"
+
+    @property
+    def states(self) -> list[tuple[str, int]]:
+        """How many of them are in each state."""
+        return Counter(run.state for run in self.runs).most_common()
 
     @property
     def note(self) -> str:
@@ -90,11 +96,14 @@ def verdict(variants: Sequence[Variant], metric: str, *, rises: bool) -> Verdict
     assert a.mean is not None
     assert b.mean is not None
     by = abs(a.mean - b.mean)
-    lead = f"{best.title} has the {'highest' if rises else 'lowest'} {metric}, {_number(by)} from {second.title}"
+    if by == 0:
+        lead = f"{best.title} and {second.title} share the {'highest' if rises else 'lowest'} {metric}"
+    else:
+        lead = f"{best.title} has the {'highest' if rises else 'lowest'} {metric}, {_number(by)} from {second.title}"
     if alone := [variant for variant in (best, second) if variant.spreads[metric].n < 2]:
         who = f"{alone[0].title} ran" if len(alone) == 1 else "each ran"
         why = f"{who} with one seed, and one number says nothing of chance"
-        words = f"{lead}. Whether that is more than chance is unknown: {why}."
+        words = f"{lead}. Whether {'they differ at all' if by == 0 else 'that is more than chance'} is unknown: {why}."
         return Verdict("unknown", words, tuple(variant.runs[0] for variant in alone))
     variance_a, variance_b = (a.std or 0.0) ** 2 / a.n, (b.std or 0.0) ** 2 / b.n
     error = math.sqrt(variance_a + variance_b)

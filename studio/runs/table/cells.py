@@ -19,6 +19,7 @@ from studio.runs.table.fields import BEST, STATS, Field
 from studio.runs.table.language import quoted
 from studio.runs.table.select import Table
 
+MOST_DIGITS = 8  # of a choice that is shown as somebody wrote it
 NARROW = ("spec", "summary")  # what a row leaves unread
 MONITOR = ("extras.monitor", "extras.monitor_mode")
 
@@ -159,7 +160,7 @@ class Values:
         if column.kind == "config":
             found = (self.config[run.pk, i] for i in column.ids if (run.pk, i) in self.config)
             cell.text, cell.number = next(found, ("–", None))
-            if cell.number is not None and cell.text not in ("yes", "no"):
+            if cell.number is not None and len(cell.text) > MOST_DIGITS:
                 cell.text = number_text(cell.number)
         elif column.kind == "metric":
             self._number(cell, run, column.name, column.stat)
