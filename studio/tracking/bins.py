@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.tracking.columns import Floats, pack, unpack
+from studio.tracking.columns import Floats, pack, packs, unpack
 from studio.tracking.ingest import json_number
 
 POINTS_A_BIN = 64  # of the bins that are stored
+MOST_LEVEL = 40  # and least, below zero, of bins of epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def size_for(span: float, width: int) -> float:
 
 
 def level_for(steps: Floats) -> int | None:
-    """log2 of the width of the bins that are stored beside these points, about one for POINTS_A_BIN points.
+    """log2 of the width of the bins of steps that are stored beside these points, about one for POINTS_A_BIN points.
 
     None where bins would not be those of the points (steps that go back or are no whole numbers) or are not worth it.
     """
@@ -91,17 +92,60 @@ def level_for(steps: Floats) -> int | None:
     return max(0, math.ceil(math.log2(max(float(steps[-1] - steps[0]), 1.0) * POINTS_A_BIN / steps.size)))
 
 
-def pack_axis(bins: Bins) -> bytes:
-    """What the bins of all metrics of one axis share."""
-    return pack([bins.x, bins.n])
+def level_for_epochs(epochs: Floats) -> int | None:
+    """The same of epochs, whose bins may be narrower than one."""
+    if epochs.size < POINTS_A_BIN or not np.isfinite(epochs).all() or np.any(epochs[1:] < epochs[:-1]):
+        return None
+    span = float(epochs[-1] - epochs[0])
+    level = math.ceil(math.log2(span * POINTS_A_BIN / epochs.size)) if 0 < span < math.inf else 0
+    return None if level > MOST_LEVEL else max(level, -MOST_LEVEL)
 
 
-def pack_values(bins: Bins) -> bytes:
-    return pack([bins.last, bins.low, bins.high, bins.nonfinite])
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The bins that are stored along one axis: their width, the range of x of their points, and which `part` of what is
+    stored has them; `shared` is what the bins of all metrics have in common."""
+
+    size: float
+    least: float
+    greatest: float
+    part: int
+    shared: bytes | memoryview
+
+    def columns(self) -> tuple[Floats, Floats]:
+        """x and n of its bins."""
+        x, n = unpack(self.shared, (0, 1))
+        return x, n
 
 
-def unpack_bins(axis: tuple[Floats, Floats], values: bytes | memoryview) -> Bins:
-    last, low, high, nonfinite = unpack(values, (0, 1, 2, 3))
+def pack_axis(steps: Bins, epochs: Bins | None, level: int | None, least: float) -> bytes:
+    """What the bins of all metrics share: of steps; and where there are any, `level` and least x of those of epochs, and
+    what those share."""
+    packed = pack([steps.x, steps.n])
+    if epochs is None or level is None:
+        return packed
+    return packed + pack([np.array([float(level)]), np.array([least])]) + pack([epochs.x, epochs.n])
+
+
+def pack_values(steps: Bins, epochs: Bins | None) -> bytes:
+    """Of one metric: its bins of steps, and of epochs where there are any."""
+    found = (steps,) if epochs is None else (steps, epochs)
+    return b"".join(pack([one.last, one.low, one.high, one.nonfinite]) for one in found)
+
+
+def epoch_grid(packed: bytes | memoryview) -> Grid | None:
+    """The bins of epochs among what `pack_axis` made."""
+    parts = packs(packed)
+    if len(parts) < 3:
+        return None
+    (level,), (least,) = unpack(parts[1], (0, 1))
+    (x,) = unpack(parts[2], (0,))
+    return Grid(2.0 ** float(level), float(least), float(x[-1]), 1, parts[2])
+
+
+def unpack_bins(axis: tuple[Floats, Floats], values: bytes | memoryview, part: int) -> Bins:
+    """Bins of one metric, from what `pack_axis` and `pack_values` made."""
+    last, low, high, nonfinite = unpack(packs(values)[part] if part else values, (0, 1, 2, 3))
     return Bins(axis[0], last, low, high, axis[1], nonfinite)
 
 

@@ -49,6 +49,18 @@ def unpack(data: bytes | memoryview, wanted: Sequence[int]) -> list[Floats]:
     return [_restored(data[places[k][1] : places[k][2]], rows, is_delta=bool(places[k][0])) for k in wanted]
 
 
+def packs(data: bytes | memoryview) -> list[memoryview]:
+    """One after another, what several calls of `pack` made and was put together."""
+    view, found = memoryview(data), []
+    while view:
+        _, count, _ = HEAD.unpack_from(view)
+        heads = HEAD.size + count * COLUMN.size
+        end = heads + sum(size for _, size in COLUMN.iter_unpack(view[HEAD.size : heads]))
+        found.append(view[:end])
+        view = view[end:]
+    return found
+
+
 def _compressed(bits: NDArray[np.int64]) -> bytes:
     if not hasattr(_own, "compressor"):
         _own.compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)

@@ -16,7 +16,7 @@ from django.db.models import Count, Sum
 from django.db.models.functions import Length
 
 from studio.runs.models import HELD, Run
-from studio.tracking.bins import level_for, of_points, pack_axis, pack_values
+from studio.tracking.bins import Bins, level_for, level_for_epochs, of_points, pack_axis, pack_values
 from studio.tracking.columns import Floats, pack
 from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
 
@@ -124,8 +124,15 @@ def _chunks(frames: Sequence[MetricFrame]) -> Iterator[tuple[MetricAxis, list[Me
 def _packed(
     frames: Sequence[MetricFrame], part: int, axes: Sequence[Floats], lines: dict[str, Floats]
 ) -> tuple[MetricAxis, list[MetricChunk]]:
-    steps, run_pk = axes[0], frames[0].run_id
+    steps, epochs, run_pk = axes[0], axes[1], frames[0].run_id
     level = level_for(steps)
+    of_epochs = None if level is None else level_for_epochs(epochs)
+
+    def binned(values: Floats) -> tuple[Bins, Bins | None]:
+        """By steps, and by epochs where that can be."""
+        by_steps = of_points(steps, values, 2.0 ** (level or 0))
+        return by_steps, None if of_epochs is None else of_points(epochs, values, 2.0**of_epochs)
+
     axis = MetricAxis(
         run_id=run_pk,
         fence=frames[0].fence,
@@ -136,7 +143,7 @@ def _packed(
         step0=int(steps.min()),
         step1=int(steps.max()),
         bin_log2=level,
-        bins=b"" if level is None else pack_axis(of_points(steps, steps, 2.0**level)),
+        bins=b"" if level is None else pack_axis(*binned(steps), of_epochs, float(epochs[0])),
         data=pack(axes),
     )
     chunks = [
@@ -145,7 +152,7 @@ def _packed(
             position=position,
             name_hash=name_hash(name),
             name=name,
-            bins=b"" if level is None else pack_values(of_points(steps, values, 2.0**level)),
+            bins=b"" if level is None else pack_values(*binned(values)),
             data=pack([values]),
         )
         for position, (name, values) in enumerate(lines.items())

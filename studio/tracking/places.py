@@ -10,7 +10,7 @@ import numpy as np
 from studio.tracking import stored
 from studio.tracking.columns import Floats, unpack
 from studio.tracking.models import MetricAxis, MetricFrame
-from studio.tracking.query import Axis, axis_data, column_of
+from studio.tracking.query import COLUMN, Axis, along_of, axis_data
 from studio.tracking.stored import EPOCHS, STEPS, TIMES
 
 Block = MetricAxis | MetricFrame
@@ -37,7 +37,7 @@ def places_of(run_pk: int, steps: Sequence[int], x: Axis) -> list[float] | None:
     known, places = [], []
     for block in wanted:
         columns = _columns(block, data)
-        place = column_of(x, columns, start)
+        place = along_of(x, columns[COLUMN[x]], start)
         keep = np.isfinite(place) & (columns[STEPS] <= limits.get(block.fence, math.inf))
         known.append(columns[STEPS][keep])
         places.append(place[keep])

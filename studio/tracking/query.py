@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from studio.runs.models import Run
 from studio.tracking import stored
-from studio.tracking.bins import bins, drawn, merged, numbers, of_points, size_for, unpack_bins
+from studio.tracking.bins import Bins, Grid, bins, drawn, epoch_grid, merged, numbers, of_points, size_for, unpack_bins
 from studio.tracking.columns import Floats, unpack
 from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
 from studio.tracking.stored import EPOCHS, STEPS, TIMES
 
 Axis = Literal["step", "epoch", "time", "relative"]
 AXES = ("step", "epoch", "time", "relative")
+COLUMN: dict[Axis, int] = {"step": STEPS, "epoch": EPOCHS, "time": TIMES, "relative": TIMES}
 MAX_WIDTH = 4000
 MOST_IDS = 500  # in one query
 
@@ -61,7 +62,7 @@ def abandoned(
         if not (keep := stored.steps_of(block) > limits[fence]).any():
             continue
         columns = [np.frombuffer(c, dtype=np.float64) for c in (block.steps, block.epochs, block.times)]
-        along = column_of(x, columns, start)
+        along = along_of(x, columns[COLUMN[x]], start)
         for name, column in zip(block.names, block.values, strict=True):
             if metrics is None or name in metrics:
                 y = np.frombuffer(column, dtype=np.float64)
@@ -78,27 +79,39 @@ class Window:
     hi: float | None
     limits: dict[int, int]
 
-    def has_all(self, axis: MetricAxis) -> bool:
-        """Whether all rows of it are wanted, as their steps and bins alone can tell."""
+    def grid_of(self, axis: MetricAxis) -> Grid | None:
+        """The bins stored along x."""
+        if axis.bin_log2 is None:
+            return None
+        if self.x == "epoch":
+            return epoch_grid(axis.bins)
+        return Grid(2.0**axis.bin_log2, axis.step0, axis.step1, 0, axis.bins) if self.x == "step" else None
+
+    def has_all(self, axis: MetricAxis, grid: Grid) -> bool:
+        """Whether all rows of it are wanted."""
         limit = self.limits.get(axis.fence)
         return (
-            self.x == "step"
-            and axis.bin_log2 is not None
-            and (limit is None or axis.step1 <= limit)
-            and (self.lo is None or axis.step0 >= self.lo)
-            and (self.hi is None or axis.step1 <= self.hi)
+            (limit is None or axis.step1 <= limit)
+            and (self.lo is None or grid.least >= self.lo)
+            and (self.hi is None or grid.greatest <= self.hi)
         )
 
-    def may_have_some(self, axis: MetricAxis | MetricFrame) -> bool:
-        limit = self.limits.get(axis.fence)
-        if limit is not None and axis.step0 > limit:
+    def may_have_some(self, rows: MetricAxis | MetricFrame, grid: Grid | None = None) -> bool:
+        limit = self.limits.get(rows.fence)
+        if limit is not None and rows.step0 > limit:
             return False
-        by_step = self.x == "step"
-        return not by_step or (
-            (self.lo is None or axis.step1 + 1 > self.lo) and (self.hi is None or axis.step0 - 1 < self.hi)
+        if self.x == "step":  # those of rows are whole numbers, cut off
+            return (self.lo is None or rows.step1 + 1 > self.lo) and (self.hi is None or rows.step0 - 1 < self.hi)
+        return not grid or (
+            (self.lo is None or grid.greatest >= self.lo) and (self.hi is None or grid.least <= self.hi)
         )
+
+    def columns(self, fence: int) -> list[int]:
+        """Those that tell which rows of an attempt are wanted: steps, and x if that is another one."""
+        return [STEPS, COLUMN[self.x]] if fence in self.limits and self.x != "step" else [COLUMN[self.x]]
 
     def keeps(self, fence: int, steps: Floats, along: Floats) -> NDArray[np.bool_]:
+        """`steps` count where `columns` names them."""
         keep = np.isfinite(along)
         if fence in self.limits:
             keep &= steps <= self.limits[fence]
@@ -111,7 +124,8 @@ class Window:
 
 @dataclass
 class Rows:
-    """The wanted rows of an axis or a frame: their number and range of x; x itself only where it had to be read."""
+    """The wanted rows of an axis or a frame: their number and range of x; x itself only where it had to be read, else the
+    bins that have all of it."""
 
     n: int
     least: float
@@ -119,6 +133,7 @@ class Rows:
     axis: MetricAxis | None = None
     along: Floats | None = None
     keep: NDArray[np.bool_] | None = None
+    grid: Grid | None = None
     shared: tuple[Floats, Floats] | None = None
 
     @classmethod
@@ -128,13 +143,11 @@ class Rows:
             return None
         return cls(kept.size, float(kept.min()), float(kept.max()), axis, along, keep)
 
-    def axis_bins(self) -> tuple[Floats, Floats]:
-        """x and n of the bins stored beside the axis."""
-        assert self.axis is not None
-        if self.shared is None:
-            x, n = unpack(self.axis.bins, (0, 1))
-            self.shared = (x, n)
-        return self.shared
+    def unpack(self, values: bytes | memoryview) -> Bins:
+        """The bins of a metric, from those stored with its values."""
+        assert self.grid is not None
+        self.shared = self.shared or self.grid.columns()
+        return unpack_bins(self.shared, values, self.grid.part)
 
     def points(self, y: Floats) -> tuple[Floats, Floats]:
         assert self.along is not None
@@ -142,7 +155,7 @@ class Rows:
         return _where(self.along, y, self.keep)
 
     def is_fine_enough(self, size: float) -> bool:
-        return self.along is None and self.axis is not None and 2.0 ** (self.axis.bin_log2 or 0) <= size
+        return self.grid is not None and self.grid.size <= size
 
 
 @dataclass
@@ -178,7 +191,7 @@ def _of_run(run_pk: int, cursor: int, metrics: Sequence[str] | None, window: Win
         _add_frame(lines, frame, wanted, window, start)
     names = sorted(lines) if metrics is None else [m for m in metrics if m in lines]
     sizes = {name: lines[name].size(width) for name in names}
-    raw = _read_values(run_pk, [lines[n] for n in names], sizes)
+    raw = _read_values(run_pk, [lines[n] for n in names], sizes, x=window.x)
     found = [_drawn(lines[name], sizes[name], raw) for name in names]
     return {"fence": stored.fence_of(run_pk, cursor), "start": start, "series": found}
 
@@ -192,21 +205,22 @@ def _add_chunks(
     start: float | None,
 ) -> None:
     """Pieces of the chunks with some wanted rows, in order. Two queries."""
-    some = [axis for axis in axes if window.may_have_some(axis)]
-    rows: dict[int, Rows] = {a.pk: Rows(a.n, a.step0, a.step1, a) for a in some if window.has_all(a)}
-    data = axis_data([a.pk for a in some if a.pk not in rows])
-    for axis in some:
+    grids = [(axis, window.grid_of(axis)) for axis in axes]
+    some = [(axis, grid) for axis, grid in grids if window.may_have_some(axis, grid)]
+    rows = {a.pk: Rows(a.n, g.least, g.greatest, a, grid=g) for a, g in some if g and window.has_all(a, g)}
+    data = axis_data([axis.pk for axis, _ in some if axis.pk not in rows])
+    for axis, _ in some:
         if axis.pk in data:
-            columns = unpack(data[axis.pk], (STEPS, EPOCHS, TIMES))
-            along = column_of(window.x, columns, start)
-            if read := Rows.read(along, window.keeps(axis.fence, columns[STEPS], along), axis):
+            columns = unpack(data[axis.pk], window.columns(axis.fence))
+            along = along_of(window.x, columns[-1], start)
+            if read := Rows.read(along, window.keeps(axis.fence, columns[0], along), axis):
                 rows[axis.pk] = read
     chunks = MetricChunk.objects.filter(stored.chunks_of(run_pk, wanted)).order_by()
     of_axis: dict[int, list[tuple[str, bytes | memoryview]]] = {}
     for axis_pk, name, stored_bins in chunks.values_list("axis_id", "name", "bins"):
         if axis_pk in rows and (wanted is None or name in wanted):
             of_axis.setdefault(axis_pk, []).append((name, stored_bins))
-    for axis in some:
+    for axis, _ in some:
         for name, stored_bins in of_axis.get(axis.pk, ()):
             lines.setdefault(name, Line(name)).pieces.append(Piece(rows[axis.pk], bins=stored_bins))
 
@@ -217,7 +231,7 @@ def _add_frame(
     if not window.may_have_some(frame) or (wanted is not None and wanted.isdisjoint(frame.names)):
         return
     table = stored.table_of(frame)
-    along = column_of(window.x, list(table[:3]), start)
+    along = along_of(window.x, table[COLUMN[window.x]], start)
     rows = Rows.read(along, window.keeps(frame.fence, table[STEPS], along))
     if rows is None:
         return
@@ -229,7 +243,7 @@ def _add_frame(
 Values = dict[tuple[int, str], bytes | memoryview]
 
 
-def _read_values(run_pk: int, lines: Sequence[Line], sizes: dict[str, float]) -> Values:
+def _read_values(run_pk: int, lines: Sequence[Line], sizes: dict[str, float], *, x: Axis) -> Values:
     """The chunks whose bins will not do, and x where only bins were asked for until now. Up to two queries."""
     needed: dict[int, Rows] = {}
     names = set()
@@ -244,7 +258,7 @@ def _read_values(run_pk: int, lines: Sequence[Line], sizes: dict[str, float]) ->
     data = axis_data([pk for pk, rows in needed.items() if rows.along is None])
     for pk, rows in needed.items():
         if pk in data:
-            (rows.along,) = unpack(data[pk], (STEPS,))
+            (rows.along,) = unpack(data[pk], (COLUMN[x],))
             rows.keep = np.ones(rows.n, dtype=bool)
     values: Values = {}
     for some in _portions(list(needed)):
@@ -260,7 +274,7 @@ def _drawn(line: Line, size: float, values: Values) -> dict[str, Any]:
     parts = []
     for piece in line.pieces:
         if piece.y is None and (piece.rows.axis.pk, line.name) not in values:  # type: ignore[union-attr]
-            parts.append(unpack_bins(piece.rows.axis_bins(), piece.bins))
+            parts.append(piece.rows.unpack(piece.bins))
         else:
             parts.append(of_points(*piece.rows.points(_y(piece, line.name, values)), size))
     return {"name": line.name, **drawn(merged(parts, size), size)}
@@ -294,13 +308,9 @@ def _portions(pks: Sequence[int]) -> list[Sequence[int]]:
     return [pks[i : i + MOST_IDS] for i in range(0, len(pks), MOST_IDS)]
 
 
-def column_of(x: Axis, columns: Sequence[Floats], start: float | None) -> Floats:
-    """The place of each row on an axis; `start` is the time of the first row."""
-    if x == "step":
-        return columns[STEPS]
-    if x == "epoch":
-        return columns[EPOCHS]
-    return columns[TIMES] if x == "time" else columns[TIMES] - (start or 0.0)
+def along_of(x: Axis, column: Floats, start: float | None) -> Floats:
+    """The place of each row on an axis, by the column that COLUMN says; `start` is the time of the first row."""
+    return column - (start or 0.0) if x == "relative" else column
 
 
 def _where(x: Floats, y: Floats, keep: NDArray[np.bool_]) -> tuple[Floats, Floats]:

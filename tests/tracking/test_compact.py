@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from studio.runs.models import Attempt, Run, State
 from studio.tracking import bins, compact
-from studio.tracking.columns import pack, unpack
+from studio.tracking.columns import pack, packs, unpack
 from studio.tracking.ingest import ingest
 from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
 from studio.tracking.query import AXES, abandoned, series
@@ -59,6 +59,8 @@ def frames_of(draw: Any) -> list[tuple[int, MetricBlock]]:
     """(fence, rows): mostly onwards by whole steps, at times back, in halves, or with an epoch that is no number."""
     found, fence, step = [], 1, draw(st.sampled_from([-40, 0, 1, 2**53 - 200]))
     stride = draw(st.sampled_from([1, 1, 3, 50]))
+    odd_epochs, an_epoch = draw(st.sampled_from([0.0, 0.02])), draw(st.sampled_from([7, 0.5, 1000]))
+    whole = draw(st.booleans())
     odd_steps = draw(
         st.sampled_from([[], [0], [-7, 0], [0.5] if step < 2**40 else [], [-7, 0.5 if step < 2**40 else 1]])
     )
@@ -71,9 +73,9 @@ def frames_of(draw: Any) -> list[tuple[int, MetricBlock]]:
         lines = []
         for _ in range(rows):
             step += dice.choice([stride] * 15 + odd_steps) * 1.0
-            epoch = math.nan if dice.random() < 0.02 else step / 7
+            epoch = math.nan if dice.random() < odd_epochs else step // an_epoch if whole else step / an_epoch
             y = [dice.choice(special) if dice.random() < 0.2 else dice.gauss(0, 1) for _ in names]
-            lines.append((step, epoch, 1.7e9 + len(found) + dice.random(), y))
+            lines.append((step, float(epoch), 1.7e9 + len(found) + dice.random(), y))
         if odd_steps and dice.random() < 0.3:
             dice.shuffle(lines)
         found.append((fence, MetricBlock.from_rows(names, lines)))
@@ -131,12 +133,13 @@ def test_chunks_and_frames_show_the_same_for_any_split(run: Run, data: Any) -> N
     frames = data.draw(frames_of())
     steps = sorted(s for _, block in frames for s in block.steps)
     place = st.sampled_from(steps)
+    places = {"step": place, "epoch": st.sampled_from([e for _, b in frames for e in b.epochs if e == e] or [0.0])}
     limit = data.draw(st.one_of(st.none(), place.map(int)))
     write(run, frames, limit)
     queries = []
     for x in AXES:
         metrics = data.draw(st.sampled_from([None, [NAMES[0]], NAMES, ["none"]]))
-        lo, hi = (data.draw(st.one_of(st.none(), place)) if x == "step" else None for _ in range(2))
+        lo, hi = (data.draw(st.one_of(st.none(), places.get(x, st.none()))) for _ in range(2))
         width = data.draw(st.sampled_from([16, 20, 64, 1000]))
         queries.append({"x": x, "metrics": metrics, "lo": lo, "hi": hi, "width": width})
     before = [shown(run, q) for q in queries]
@@ -171,6 +174,56 @@ def test_steps_in_any_order_and_cut_anywhere_are_binned_as_points(run: Run, orde
         kept = np.array([s for s in steps if (lo or 1) <= s <= min(hi or 300, limit or 300)], dtype=float)
         (found,) = series([run.pk], lo=lo, hi=hi, width=16)["runs"][0]["series"]
         assert found == {"name": "loss", **bins.bins(kept, 1 / kept, 16)}
+
+
+def of_epochs(run: Run, epochs: Any) -> list[dict[str, Any]]:
+    """What charts by epoch show of a run whose points have these."""
+    rows = [(s + 1.0, float(e), 1e9 + s, [1 / (s + 1)]) for s, e in enumerate(epochs)]
+    write(run, [(1, MetricBlock.from_rows(["loss"], rows[i : i + 20])) for i in range(0, len(rows), 20)], None)
+    queries = [{}, {"lo": 3.0}, {"lo": 2.0, "hi": 5.5}, {"hi": 1.0}, {"lo": 1e6}]
+    before = [series([run.pk], x="epoch", width=16, **query) for query in queries]
+    compact.compact_run(run.pk)
+    after = [series([run.pk], x="epoch", width=16, **query) for query in queries]
+    assert after == before
+    return before
+
+
+RISING = {
+    "a part of an epoch": np.arange(1, 301) / 40,
+    "whole epochs": np.arange(1, 301) // 40,
+    "one epoch": np.full(300, 3.0),
+}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", RISING)
+def test_a_line_along_rising_epochs_is_drawn_without_reading_its_points(run: Run, kind: str) -> None:
+    of_epochs(run, RISING[kind])
+    found = series([run.pk], x="epoch", width=16)
+    MetricAxis.objects.filter(run=run).update(data=MetricAxis.objects.filter(run=run)[0].data)  # times of the first one
+    MetricChunk.objects.filter(run=run).update(data=b"")
+    assert series([run.pk], x="epoch", width=16) == found
+    assert sum(found["runs"][0]["series"][0]["n"]) == 300
+
+
+@pytest.mark.usefixtures("small")
+def test_along_other_epochs_the_points_are_read(run: Run) -> None:
+    of_epochs(run, np.r_[np.arange(150) / 20, np.arange(150) / 20])
+    of_epochs(run, np.where(np.arange(300) % 60 == 7, np.nan, np.arange(300) / 40))
+    of_epochs(run, np.arange(300)[::-1] / 40)
+    of_epochs(run, np.arange(300) * 1e-300)  # more finely than bins are stored
+
+
+@pytest.mark.usefixtures("small")
+def test_chunks_from_before_epochs_had_bins_show_the_same(run: Run) -> None:
+    before = of_epochs(run, RISING["a part of an epoch"])
+    for rows in (MetricAxis, MetricChunk):
+        for row in rows.objects.filter(run=run):
+            assert len(packs(row.bins)) > 1
+            row.bins = bytes(packs(row.bins)[0])
+            row.save(update_fields=["bins"])
+    assert series([run.pk], x="epoch", width=16) == before[0]
+    assert series([run.pk], x="epoch", width=16, lo=2.0, hi=5.5) == before[2]
 
 
 @pytest.mark.parametrize("count", [3, 20_000])
