@@ -238,8 +238,6 @@ def resolve_limits(trainer: Trainer, given: dict[str, Any]) -> tuple[int, int | 
             max_epochs = -1
     if min_epochs is None and min_steps is not None:
         min_epochs = 1
-    if min_epochs and max_epochs != -1:
-        max_epochs = max(max_epochs, min_epochs)
     return max_epochs, min_epochs or 0, max_steps, min_steps
 
 

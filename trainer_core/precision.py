@@ -106,7 +106,8 @@ class MixedPrecision(Precision):
         self._dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
 
     def forward_context(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device, dtype=self._dtype)
+        # Without its cache: the gradients of a weight that is used twice are added up in 32 bits, not in 16.
+        return torch.autocast(self.device, dtype=self._dtype, cache_enabled=False)
 
     def scale(self, loss: Tensor) -> Tensor:
         return loss if self.scaler is None else self.scaler.scale(loss)
@@ -119,15 +120,16 @@ class MixedPrecision(Precision):
         if isinstance(optimizer, LBFGS):
             raise MisconfigurationException("precision: 16-mixed and the LBFGS optimizer are not compatible.")
         result = closure()
-        if not _unscales_itself(optimizer):
+        # After a batch that was skipped there may be none; the scaler can neither unscale nor step then.
+        has_gradients = any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
+        if has_gradients and not _unscales_itself(optimizer):
             self.scaler.unscale_(optimizer)
         after_closure()
-        # A skipped batch has no gradients, and the scaler cannot step without any.
-        if result is not None:
-            stepped = self.scaler.step(optimizer, **kwargs)
-            self.scaler.update()
-            return stepped
-        return result
+        if not has_gradients:
+            return result
+        stepped = self.scaler.step(optimizer, **kwargs)
+        self.scaler.update()
+        return stepped
 
     def guarded_step(
         self,

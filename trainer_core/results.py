@@ -224,6 +224,11 @@ class Results:
                 "`dataloader_idx`; or pass add_dataloader_idx=False."
             )
         on_step, on_epoch = _moments(fx, name, on_step, on_epoch)
+        if not on_step and not on_epoch:
+            raise MisconfigurationException(
+                f"self.log({name!r}, on_step=False, on_epoch=False): got False for both, allowed is True for at least "
+                "one of them."
+            )
         known = self.current.get(name)
         if known is not None and known.given != given:
             raise MisconfigurationException(

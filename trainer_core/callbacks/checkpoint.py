@@ -198,7 +198,8 @@ class ModelCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """With `save_last` there is a `last` file at the end, even when no other was due."""
-        if self.save_last and not self._last_checkpoint_saved and not trainer.fast_dev_run:
+        has_one = self._last_checkpoint_saved or os.path.lexists(self.last_model_path)
+        if self.save_last and not has_one and not trainer.fast_dev_run:
             self._save_last(trainer, self._candidates(trainer), self._last_path(self._candidates(trainer)))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -241,12 +242,14 @@ class ModelCheckpoint(Checkpoint):
             saved = True
         else:
             self.last_model_path = last or before
-            saved = (
-                self._save_newest(trainer, candidates)
-                if self.monitor is None
-                else self._save_monitored(trainer, candidates)
-            )
-            self.last_model_path = before
+            try:
+                saved = (
+                    self._save_newest(trainer, candidates)
+                    if self.monitor is None
+                    else self._save_monitored(trainer, candidates)
+                )
+            finally:
+                self.last_model_path = before
         if saved:
             self._save_last(trainer, candidates, last)
 
@@ -265,7 +268,8 @@ class ModelCheckpoint(Checkpoint):
                 f"metrics: {list(trainer.callback_metrics)}. HINT: Did you call `log({self.monitor!r}, value)` in the "
                 "`LightningModule`?"
             )
-            if trainer.fit_loop.epoch_progress.current.ready and trainer.fit_loop.schedule.epoch_is_due():
+            loop = trainer.fit_loop
+            if loop.epoch_progress.current.ready and loop.schedule.epoch_is_due() and sum(trainer.num_val_batches):
                 raise MisconfigurationException(message)
             rank_zero_warn(message)
             return False

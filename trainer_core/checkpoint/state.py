@@ -80,6 +80,7 @@ def own_state(trainer: Trainer) -> dict[str, Any]:
         # A validation that is cut off is run again as a whole.
         "rng": loop.resume.rng_before_validation if validates else capture_rng(),
         "rng_at_epoch": loop.resume.rng_at_epoch,
+        "rng_ahead": None if loop.fetcher is None else loop.fetcher.rng_ahead,
         "batch_settled": loop.resume.batch_settled,
         "validated_at": loop.resume.validated_at,
         "batches_that_stepped": loop.batches_that_stepped,
@@ -248,7 +249,7 @@ def restore_loops(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         resume.batch_settled, resume.validated_at = bool(own["batch_settled"]), int(own["validated_at"])
         loop.batches_that_stepped = int(own["batches_that_stepped"])
         resume.rng_restored = (own["rng_at_epoch"] or own["rng"], own["rng"])
-        resume.data_places = own.get("data")
+        resume.data_places, resume.rng_ahead = own.get("data"), own.get("rng_ahead")
         _restore_randomness(trainer, own.get("randomness") or {"mode": "stream", "seed": None, "seeds_all": False})
         trainer.recorder.callback_metrics.update(own["metrics"])
         # Written at an epoch's end, it holds values of that epoch, not of the next.

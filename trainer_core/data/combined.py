@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
@@ -156,8 +157,11 @@ class CombinedLoader(Iterable[Any]):
 
     def _together(self, rows: Callable[..., Iterator[list[Any]]]) -> Iterator[Any]:
         first, self._first = self._first, 0
-        for batch_idx, row in enumerate(rows(self._flattened, self._active), first):
-            if batch_idx >= self.total_length():
+        # Not one row more than wanted is read: it would be thrown away, with the random numbers it has drawn.
+        wanted, made = self.total_length(), rows(self._flattened, self._active)
+        for batch_idx in itertools.count(first):
+            row = next(made, None) if batch_idx < wanted else None
+            if row is None:
                 return
             yield tree_unflatten(row, self._spec), batch_idx, 0
 

@@ -22,7 +22,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from trainer_core.data.combined import CombinedLoader
+from trainer_core.data.combined import CombinedLoader, sized_len
 from trainer_core.data.distributed import RunSampler
 from trainer_core.data.indexed import indexed_batches, is_indexable
 from trainer_core.data.loaders import with_attributes
@@ -261,7 +261,10 @@ def places_of(loader: CombinedLoader, derived: list[DerivedLoader], first: int) 
     for one, length in zip(derived, lengths, strict=True):
         if first and (length == float("inf") or not (one.is_seekable or one.own is not None)):
             return None
-        size = max(int(length), 1) if length != float("inf") else 1
-        cycle = first // size if loader.mode == "max_size_cycle" and first else 0
-        places.append((cycle, first - cycle * size))
+        # One that begins again does so at its own end, whatever its limit.
+        size, cycles = sized_len(one), bool(first) and loader.mode == "max_size_cycle"
+        if cycles and size is None:
+            return None
+        cycle = first // max(size or 0, 1) if cycles else 0
+        places.append((cycle, first - cycle * max(size or 0, 1)))
     return places

@@ -43,7 +43,7 @@ def combine(trainer: Trainer, source: Source, stage: str, mode: Mode) -> Combine
     trainer.strategy.barrier(source.hook)
     loader = made if isinstance(made, CombinedLoader) else CombinedLoader(made, mode)
     for one in loader.flattened:
-        if not hasattr(one, "__iter__"):
+        if not (hasattr(one, "__iter__") or hasattr(one, "__getitem__")):
             raise TypeError(
                 f"An invalid dataloader was passed to `Trainer.{trainer.state.fn}({stage}_dataloaders=...)`: "
                 f"got {type(one).__name__}, allowed is an iterable of batches."

@@ -14,11 +14,13 @@ from trainer_core.data.nested import can_move, map_leaves, move_leaf
 from trainer_core.hooks import DataHooks
 from trainer_core.overrides import is_overridden
 from trainer_core.rank import rank_zero_warn
+from trainer_core.seed import capture_rng
 
 if TYPE_CHECKING:
     from trainer_core.trainer import Trainer
 
 Place = Callable[[Any], Any]
+_NOTHING, _END = object(), object()
 
 
 class Fetcher:
@@ -31,11 +33,14 @@ class Fetcher:
         self.loader, self.length, self.derived = loader, length, derived
         self.fetched = 0
         self.done = False
+        #: The random state before the batch that was read ahead, where random numbers come as a stream.
+        self.rng_ahead: Any = None
         self._iterator: Iterator[Any] | None = None
+        self._ahead: Any = _NOTHING
 
     def start(self) -> None:
         """Create the iterators; random streams are drawn from here as the DataLoader does."""
-        self.fetched, self.done = 0, False
+        self.fetched, self.done, self._ahead = 0, False, _NOTHING
         loaders = self.loader.flattened
         if self._is_single:
             single = loaders[0]
@@ -85,6 +90,11 @@ class Fetcher:
                 break
             self.fetched += 1
 
+    def read_ahead(self) -> None:
+        """Read the batch that had been read ahead when a resumed epoch was left."""
+        assert self._iterator is not None
+        self._ahead = next(self._iterator, _END)
+
     def batches(self, place: Place | None) -> Iterator[Any]:
         """Each batch, after `place` has put it on the device."""
         assert self._iterator is not None
@@ -102,12 +112,15 @@ class Fetcher:
 
     def _read_ahead(self, place: Place | None) -> Iterator[Any]:
         assert self._iterator is not None
-        missing = object()
-        batch = next(self._iterator, missing)
-        while batch is not missing:
-            following = next(self._iterator, missing)
+        batch, self._ahead = self._ahead, _NOTHING
+        if batch is _NOTHING:
+            batch = next(self._iterator, _END)
+        while batch is not _END:
+            if self.derived is None:
+                self.rng_ahead = capture_rng(include_cuda=False)
+            following = next(self._iterator, _END)
             self.fetched += 1
-            self.done = following is missing
+            self.done = following is _END
             yield batch if place is None else place(batch)
             batch = following
 

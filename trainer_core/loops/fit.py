@@ -373,7 +373,7 @@ class FitLoop(TrainingData):
     def _end_epoch(self) -> None:
         """Epoch hooks (those that watch a metric last), plateau schedulers, epoch logs."""
         trainer, hooks, results = self.trainer, self.trainer.hooks, self.results
-        if results.on_step:
+        if results.on_step and self.resume.validated_at != self.batch_progress.total.ready:
             trainer.recorder.absorb(results, on_step=True)
         results.on_step = False
         results.batch = None

@@ -12,6 +12,7 @@ from trainer_core.loops.progress import Progress
 from trainer_core.loops.resume import ResumePoint
 from trainer_core.loops.schedule import ValidationSchedule
 from trainer_core.rank import OnceEach, rank_zero_warn
+from trainer_core.seed import restore_rng
 
 if TYPE_CHECKING:
     from trainer_core.trainer import Trainer
@@ -102,6 +103,10 @@ class TrainingData:
         self.resume.mark_epoch()
         self.fetcher.start()
         self.fetcher.skip(first)
+        if first and self.resume.rng_ahead is not None:
+            restore_rng(self.resume.rng_ahead)
+            self.fetcher.read_ahead()
+        self.resume.rng_ahead = None
 
     def _open_again(self) -> None:
         """The loaders were made before the position was known, as a schedule asked for the number of steps."""

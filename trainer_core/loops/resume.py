@@ -26,6 +26,8 @@ class ResumePoint:
     plateau_is_due: bool = False
     rng_at_epoch: Any = None
     rng_before_validation: Any = None
+    #: States before the batch that had been read ahead, until that is read again.
+    rng_ahead: Any = None
     #: Validation batches of each loader before the validation under way.
     seen_before_validation: Any = None
     #: `Strategy.shares_buffers` before it.

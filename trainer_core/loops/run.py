@@ -308,6 +308,7 @@ def _sanity_check(trainer: Trainer) -> None:
     loop.results.reset()
     loop.batch_progress.total.reset()
     loop.batch_progress.current.reset()
+    loop.batch_progress.is_last_batch = False
     if trainer.strategy.agree(trainer):
         raise SIGTERMException("SIGTERM was received during the sanity check.")
 

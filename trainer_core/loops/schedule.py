@@ -84,7 +84,7 @@ class ValidationSchedule:
                     f"batches ({n_batches}). If you want to disable validation set `limit_val_batches` to 0 instead. "
                     "If you want to validate based on the total training batches, set `check_val_every_n_epoch=None`."
                 )
-        elif not sized:
+        elif not sized and (interval == 1.0 or n_batches == float("inf")):
             if interval != 1.0:
                 raise MisconfigurationException(
                     f"val_check_interval: got {interval!r}, allowed for training data of unknown length is 1.0, "
