@@ -17,7 +17,7 @@ from studio.reports import sharing, writing
 from studio.reports.models import ShareLink
 from tests import factories
 from tests.access.people import People
-from tests.api.test_api import Api
+from tests.api.program import Api
 
 
 def seen(server: str, url: str) -> int:

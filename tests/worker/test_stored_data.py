@@ -19,7 +19,7 @@ from studio.registry.models import DatasetVersion
 from studio.runs.cancel import request_cancel
 from studio.runs.models import Run, State
 from studio.worker.standby import Standby
-from tests.worker.test_supervisor import quick, run_that, standby, supervise
+from tests.worker.attempts import quick, run_that, standby, supervise
 
 __all__ = ["quick", "standby"]
 pytestmark = pytest.mark.django_db(transaction=True)
