@@ -6,7 +6,7 @@ that cannot be had any more ends the run that waits for it, in words: nothing wa
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from django.db import transaction
@@ -28,21 +28,67 @@ def unresolved() -> RunQuerySet:
     return Run.objects.filter(state=State.QUEUED, start_checkpoint=None).exclude(after_checkpoint="")
 
 
-def check_chain(spec: RunSpec, after: Run | None, mode: Mode) -> None:
-    """Whether a new run may wait for a checkpoint of `after`, as far as that can be told before; RunError otherwise."""
-    if after is None:
-        raise _refused(
-            "after_checkpoint: say in `after` which run it comes after; its checkpoint is what it begins with."
-        )
-    if after.is_external:
-        raise _refused(f"after: {after} runs outside of the studio, so it leaves no checkpoint here.", "after")
-    if after.state in (State.FAILED, State.CANCELLED):
-        state = State(after.state).label.lower()
-        raise _refused(
-            f"after: {after} has {state}. Resume it first, or choose one of its checkpoints as the start.", "after"
-        )
-    if mode == "all":
-        check_further(spec, Checkpoint(run=after, step=0, epoch=0))
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a new run waits for: a checkpoint of `after`, best or last; nothing where `which` is empty."""
+
+    after: Run | None
+    which: Which | None
+    mode: Mode
+
+    def start(self, chosen: Checkpoint | None) -> Checkpoint | None:
+        """What it begins with, as far as that is there already. RunError for two of them, or for none that is left."""
+        if self.which and chosen is not None:
+            raise _refused("after_checkpoint: the run has a checkpoint to start from already. Choose one of the two.")
+        if self.which and self.after is not None and self.after.state == State.SUCCEEDED:
+            return checkpoint_of(self.after, self.which)
+        return chosen
+
+    def seed(self, chosen: int | str | None) -> int | str | None:
+        """That of the run which it goes on from exactly, unless another one is chosen."""
+        if self.which and self.mode == "all" and self.after is not None and chosen in (None, ""):
+            found: int | None = self.after.spec.get("seed")
+            return found
+        return chosen
+
+    def check(self, spec: RunSpec) -> None:
+        """Whether a new run may wait for it, as far as that can be told before; RunError otherwise."""
+        if not self.which:
+            return
+        if self.after is None:
+            raise _refused(
+                "after_checkpoint: say in `after` which run it comes after; its checkpoint is what it begins with."
+            )
+        if self.after.is_external:
+            raise _refused(f"after: {self.after} runs outside of the studio, so it leaves no checkpoint here.", "after")
+        if self.after.state in (State.FAILED, State.CANCELLED):
+            state = State(self.after.state).label.lower()
+            raise _refused(
+                f"after: {self.after} has {state}. Resume it first, or choose one of its checkpoints as the start.",
+                "after",
+            )
+        if self.mode == "all":
+            check_further(spec, expected_of(self.after, self.which))
+
+
+def expected_of(after: Run, which: Which) -> Checkpoint:
+    """The checkpoint that is still to come, as far as its choices tell: the last one is at its end, unless it stops early."""
+    trainer, extras = after.spec.get("trainer", {}), after.spec.get("extras", {})
+    ends = which == "last" and not extras.get("early_stopping_patience")
+    done = {name: trainer.get(name) if ends else None for name in ("max_epochs", "max_steps")}
+    epoch, step = (max(0, limit) if isinstance(limit, int) else 0 for limit in done.values())
+    return Checkpoint(run=after, step=step, epoch=epoch)
+
+
+def words(after: Run, which: str, mode: str, *, model_pk: int, dataset_pk: int) -> tuple[bool, str]:
+    """(whether it fits for certain, a sentence for the form) of a run that waits for a checkpoint of `after`."""
+    its = f"the {which} checkpoint of #{after.number}, once that has succeeded"
+    if mode != "all":
+        return True, f"Begins with the weights of {its}."
+    if (after.model_version_id, after.dataset_version_id) != (model_pk, dataset_pk):
+        return False, "Training further needs the same model and dataset; with others, take over the weights alone."
+    goes_on = "with its optimizer, its schedule and its position in the data"
+    return True, f"Goes on exactly from {its}, {goes_on}: give a larger number of epochs or steps."
 
 
 def resolve_followers(run_pk: int) -> None:

@@ -100,6 +100,8 @@ class RunForm(forms.Form):
             self.fields[name] = option_field(spec, initial=fixed or initial.get(name, UNSET))
             self.fields[name].disabled = bool(fixed)
             self.initial.pop(name, None)
+        for name in ("queue.after_checkpoint", *(["queue.after"] if self.follows[1] else [])):
+            self.fields[name].widget.attrs["data-choice"] = ""
         before = values_of(parent) if parent else {}
         for name in self._specs if parent else ():
             self.fields[name].widget.attrs["data-was"] = str(self[name].field.prepare_value(before.get(name)) or "")
@@ -196,6 +198,12 @@ class RunForm(forms.Form):
     def checkpoint(self) -> Checkpoint | None:
         """The checkpoint that is chosen, in what was sent or at first."""
         return self._checkpoints.get(str(self["start"].value() or ""))
+
+    @property
+    def follows(self) -> tuple[str, str]:
+        """(number of the run that it comes after, best or last), as they are filled in; empty for nothing."""
+        after, which = (str(self[f"queue.{name}"].value() or "").strip() for name in ("after", "after_checkpoint"))
+        return after.removeprefix("#"), which
 
     def refuse(self, errors: Mapping[str, str]) -> None:
         """Show what `submit_run` refused beside its fields."""

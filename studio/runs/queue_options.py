@@ -35,7 +35,7 @@ QUEUE_OPTIONS: dict[str, OptionSpec] = {
         _option(
             "after_checkpoint",
             "choice",
-            "Begin with the weights of this checkpoint of the run that it comes after.",
+            "Begin with this checkpoint of the run that it comes after: its weights, or all of it.",
             label="After: its checkpoint",
             nullable=True,
             choices=("best", "last"),

@@ -23,7 +23,6 @@ from trainer_core.errors import OptionError, SpecError
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec, parse_all
 from trainer_core.spec import MAX_SEED, RunSpec, StartRef
 
-BOTH_STARTS = "after_checkpoint: the run has a checkpoint to start from already. Choose one of the two."
 NO_START = "stage: without training it takes the weights of a checkpoint. Choose what to start from."
 SEED = OptionSpec("seed", "int", minimum=0, maximum=MAX_SEED)
 
@@ -49,39 +48,27 @@ def submit_run(
 ) -> Run:
     """Freeze the choices into a spec and queue it; the same `idempotency_key` of a user gives the same run again.
 
-    `queueing` says when and where it starts: see queue_options.QUEUE_OPTIONS.
-    RunError, with a sentence by field, when something does not fit: then nothing was written.
+    `queueing` is of queue_options.QUEUE_OPTIONS. RunError, with a sentence by field, for what does not fit.
     """
     if idempotency_key and (known := _known(user, idempotency_key)):
         return known
     placing, wrong = columns_of(project, queueing or {})
     errors = {f"queue.{name}": words for name, words in wrong.items()}
-    which, after = placing.get("after_checkpoint"), placing.get("after")
-    if which:
-        placing["after_mode"] = start_mode
-        seed = after.spec.get("seed") if start_mode == "all" and after is not None and seed in (None, "") else seed
+    chain = chains.Chain(placing.get("after"), placing.get("after_checkpoint"), start_mode)
+    versions: dict[str, Any] = {"model_version": model_version, "dataset_version": dataset_version}
     try:
-        if which and start is not None:
-            raise RunError(BOTH_STARTS, errors={"queue.after_checkpoint": BOTH_STARTS})
-        if which and after is not None and after.state == State.SUCCEEDED:
-            start = chains.checkpoint_of(after, which)
+        start = chain.start(start)
         spec = build_spec(
             team=project.team_id,
-            model_version=model_version,
-            dataset_version=dataset_version,
             trainer=trainer or {},
             model_args=model_args or {},
             data_args=data_args or {},
             extras=extras or {},
-            seed=seed,
+            seed=chain.seed(seed),
             start=None if start is None else start_of(start, start_mode, project_pk=project.pk),
+            **versions,
         )
-        if start is not None and start_mode == "all":
-            check_further(spec, start)
-        elif which and start is None and not errors:
-            chains.check_chain(spec, after, start_mode)
-        if spec.extras.get("stage") and start is None and not which:
-            raise RunError(NO_START, errors={"extras.stage": NO_START})
+        _check_start(spec, start, chain, waits=not errors)
     except RunError as error:
         raise RunError(str(error), errors={**error.errors, **errors}) from error
     if errors:
@@ -91,15 +78,25 @@ def submit_run(
         name=name.strip()[:120] or suggested_name(model_version, dataset_version),
         note=note,
         parent=parent,
-        model_version=model_version,
-        dataset_version=dataset_version,
         start_checkpoint=start,
+        after_mode=start_mode if chain.which else "weights",
         spec=spec.to_dict(),
         spec_hash=spec.hash,
         created_by=user,
         idempotency_key=idempotency_key or None,
+        **versions,
         **placing,
     )
+
+
+def _check_start(spec: RunSpec, start: Checkpoint | None, chain: chains.Chain, *, waits: bool) -> None:
+    """RunError when the run cannot begin so; what it waits for is looked at when that could be read."""
+    if start is not None and chain.mode == "all":
+        check_further(spec, start)
+    elif start is None and waits:
+        chain.check(spec)
+    if spec.extras.get("stage") and start is None and not chain.which:
+        raise RunError(NO_START, errors={"extras.stage": NO_START})
 
 
 def build_spec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from studio.runs.submit import rerun, submit_run
 from studio.worker.supervisor import Supervisor
 from tests.access.people import People
 from tests.chaos.pool import Pool, Standby, Warm
-from tests.factories import make_external_run, make_run, make_worker, write_checkpoint
+from tests.factories import make_dataset_version, make_external_run, make_run, make_worker, write_checkpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -170,6 +171,45 @@ def test_the_form_and_the_api_take_it(people: People, first: Run) -> None:
     body = json.dumps({**given, "after": first.pk, "after_checkpoint": "last"})
     response = editor.post("/api/v1/runs", body, "application/json")
     assert (response.status_code, response.json()["after_checkpoint"], response.json()["start"]) == (201, "last", None)
+
+
+def test_the_form_lets_it_go_on_exactly(people: People, first: Run) -> None:
+    editor, url = people.client("editor"), reverse("run-create", args=[people.project.pk])
+    query = f"?parent={first.pk}&queue.after={first.number}&queue.after_checkpoint=last"
+    page = editor.get(url + query).content.decode()
+    assert "Begins with the weights of the last checkpoint of #1, once that has succeeded." in page
+    begun = {"model": first.model_version_id, "dataset": first.dataset_version_id, "parent": first.pk}
+    begun |= {"queue.after": f" #{first.number}", "queue.after_checkpoint": "last", "start_was": "-weights-1-last"}
+    page = editor.post(url, {**begun, "start_mode": "all", "refresh": "1"}).content.decode()
+    assert "Goes on exactly from the last checkpoint of #1" in page
+    assert field(page, "trainer.max_epochs") == "4", "twice what the other one has"
+    assert field(page, "seed") == str(first.spec["seed"])
+    assert field(page, "start_was") == "-all-1-last"
+    sent = {**begun, "start_mode": "all", "model.hidden": "8", "data.batch_size": "64"}
+    refused = editor.post(url, {**sent, "trainer.max_epochs": "2"})
+    assert refused.status_code == 422
+    assert "2 epochs are done by this checkpoint. Give more than 2." in refused.content.decode()
+    assert editor.post(url, {**sent, "trainer.max_epochs": "4"}).status_code == 302
+    run = Run.objects.latest("pk")
+    assert (run.after, run.after_mode, run.spec["seed"]) == (first, "all", first.spec["seed"])
+    assert "all of the last checkpoint" in editor.get(reverse("run", args=[run.pk])).content.decode()
+    other = make_dataset_version(project=people.project)
+    page = editor.post(url, {**begun, "dataset": other.pk, "start_mode": "all", "refresh": "1"}).content.decode()
+    assert "Training further needs the same model and dataset" in page
+    assert "once that has succeeded" not in editor.get(url + query.replace("after=1", "after=99")).content.decode()
+
+
+def test_the_last_checkpoint_of_a_run_that_may_stop_early_leaves_something_to_do(first: Run) -> None:
+    first.spec["trainer"]["max_epochs"] = 5
+    assert [chains.expected_of(first, which).epoch for which in ("last", "best")] == [5, 0]
+    first.spec["extras"] = {"early_stopping_patience": 3}
+    assert chains.expected_of(first, "last").epoch == 0
+
+
+def field(page: str, name: str) -> str:
+    (tag,) = re.findall(rf'<input[^>]*name="{re.escape(name)}"[^>]*>', page)
+    found = re.search(r'value="([^"]*)"', tag)
+    return found[1] if found else ""
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from studio.accounts.models import Project, Role, User
 from studio.registry.builtin import MODEL_NAMES
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.registry.refs import compatibility, suited
-from studio.runs import starts
+from studio.runs import chains, starts
 from studio.runs.checkpoints import newest
 from studio.runs.crosscheck import Advice, Facts, crosscheck
 from studio.runs.errors import RunError
@@ -64,7 +64,7 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
     preset = _preset(given, presets, fresh=parent is None and request.method == "GET")
     typed = {} if submitting else {k: v for k, v in given.items() if k not in OTHER_FIELDS}
     if not submitting:
-        typed |= _filled_in(given, start, preset, model)
+        typed |= _filled_in(given, start, preset, model, _run_numbered(project, _follows(given)))
     form = RunForm(
         request.POST if submitting else None,
         model_version=model,
@@ -80,6 +80,10 @@ def run_create(request: HttpRequest, project_pk: int) -> HttpResponse:
         mode = form["start_mode"].value() or "weights"
         fit = starts.words(start, mode, model_pk=model.pk, dataset_pk=dataset.pk)
         context |= {"start": start, "start_fits": fit[0], "start_sentence": fit[1]}
+    elif after := _run_numbered(project, form.follows):
+        mode = form["start_mode"].value() or "weights"
+        fit = chains.words(after, form.follows[1], mode, model_pk=model.pk, dataset_pk=dataset.pk)
+        context |= {"after": after, "start_fits": fit[0], "start_sentence": fit[1]}
     context |= {"presets": presets, "preset": preset, "start_was": _start_key(given)}
     context |= {"draft_key": f"draft-{request.user.pk}-{project.pk}-{parent.pk if parent else ''}"}
     context |= {"address": _address(given, model, dataset, parent, preset)}
@@ -104,7 +108,11 @@ def _preset(given: Mapping[str, str], presets: list[Preset], *, fresh: bool) -> 
 
 
 def _filled_in(
-    given: Mapping[str, str], start: Checkpoint | None, preset: Preset | None, model: ModelVersion
+    given: Mapping[str, str],
+    start: Checkpoint | None,
+    preset: Preset | None,
+    model: ModelVersion,
+    after: Run | None,
 ) -> dict[str, Any]:
     """What a newly chosen preset, a newly chosen start and a repair put into the fields, over what was typed."""
     values: dict[str, Any] = {}
@@ -112,6 +120,13 @@ def _filled_in(
         values |= preset.values
     if start is not None and given.get("start_was", "") != _start_key(given):
         values |= _start_values(start, given.get("start_mode", ""), model)
+    elif (
+        start is None
+        and after is not None
+        and given.get("start_mode") == "all"
+        and given.get("start_was") != _start_key(given)
+    ):
+        values |= {"seed": after.spec.get("seed"), **starts.further_values(Checkpoint(run=after, step=0, epoch=0))}
     return values | (_repair(given["repair"]) if "repair" in given else {})
 
 
@@ -129,7 +144,9 @@ def _address(
         "parent": parent.pk if parent else "",
         "start": given.get("start"),
     }
-    choice["start_mode"] = given.get("start_mode") if given.get("start") else ""
+    if given.get("queue.after_checkpoint"):
+        choice |= {name: given.get(name) for name in ("queue.after", "queue.after_checkpoint")}
+    choice["start_mode"] = given.get("start_mode") if given.get("start") or given.get("queue.after_checkpoint") else ""
     choice["preset"] = preset.pk if preset is not None else ""
     return "?" + urlencode({name: value for name, value in choice.items() if value})
 
@@ -201,7 +218,21 @@ def _start(request: HttpRequest, pk: str, known: list[Checkpoint]) -> Checkpoint
 
 
 def _start_key(given: Mapping[str, str]) -> str:
-    return f"{given.get('start', '')}-{given.get('start_mode', '') or 'weights'}"
+    after = "".join(f"-{found}" for found in _follows(given) if found)
+    return f"{given.get('start', '')}-{given.get('start_mode', '') or 'weights'}{after}"
+
+
+def _follows(given: Mapping[str, str]) -> tuple[str, str]:
+    """As `RunForm.follows`, of what was sent."""
+    return given.get("queue.after", "").strip().removeprefix("#"), given.get("queue.after_checkpoint", "")
+
+
+def _run_numbered(project: Project, follows: tuple[str, str]) -> Run | None:
+    """The run whose checkpoint is waited for; None where none is, or the number is no run's: the field then says so."""
+    number, which = follows
+    if not which or not (number.isascii() and number.isdigit() and len(number) < 10):
+        return None
+    return Run.objects.filter(project=project, number=int(number)).first()
 
 
 def _start_values(start: Checkpoint, mode: str, model: ModelVersion) -> dict[str, Any]:
