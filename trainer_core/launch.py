@@ -183,7 +183,9 @@ class Attempt:
             batches=batches if batches < 1e18 else None,
             device=str(trainer.strategy.root_device),
             parameters=sum(p.numel() for p in self.model.parameters() if not torch.nn.parameter.is_lazy(p)),
-            versions={"torch": torch.__version__, "python": platform.python_version(), **imported()},
+            # torch's own word: of the public index's builds the package's version does not say which they are
+            versions={**imported(), "python": platform.python_version(), "torch": torch.__version__},
+            simd=torch.backends.cpu.get_cpu_capability(),
             threads=torch.get_num_threads(),
         )
         self.logger.follow(trainer)

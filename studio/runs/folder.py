@@ -16,7 +16,7 @@ from studio.core import blobs, objects
 from studio.core.zipping import Entry
 from studio.runs import checkpoints
 from studio.runs.compare.layers import hosts_of
-from studio.runs.engine_files import engine, requirements, script
+from studio.runs.engine_files import BUILDS, engine, exact_builds, requirements, script
 from studio.runs.errors import RunError
 from studio.runs.facts import duration_s
 from studio.runs.models import Checkpoint, Run, State
@@ -93,6 +93,7 @@ def entries(run: Run, *, with_data: bool = True, with_weights: bool = True) -> I
     files = data_files(run)
     given = [file for file in files if file.path is not None and with_data]
     host = hosts_of([run]).get(run.pk, {})
+    versions = dict(host.get("versions") or {})
     expected = {
         "run": run.number,
         "step": last.step if last else None,
@@ -100,15 +101,18 @@ def entries(run: Run, *, with_data: bool = True, with_weights: bool = True) -> I
         "weights": WEIGHTS if last and with_weights else None,
         "threads": host.get("threads"),
         "device": host.get("device", ""),
-        "python": dict(host.get("versions") or {}).get("python", ""),
+        "python": versions.get("python", ""),
+        "torch": versions.get("torch", ""),
+        "simd": host.get("simd", ""),
         "took": _took(run),
     }
     also = ["pyarrow"] if spec.data.ref == "ParquetTable" else []
     told = {"run": run, "spec": spec, "files": files, "given": given, "last": last, "expected": expected, "host": host}
-    told["begun"] = begun
+    told |= {"begun": begun, "builds": exact_builds(host)}
     texts = {
         "README.md": render_to_string("runs/folder.md", told),
         "requirements.txt": requirements(host, also),
+        **({BUILDS: told["builds"]} if told["builds"] else {}),
         "config.yaml": as_yaml(spec),
         "run/spec.json": portable(spec, files).to_json(),
         "run/expected.json": json.dumps(expected, indent=1, allow_nan=False),

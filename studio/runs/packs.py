@@ -19,7 +19,7 @@ from studio.core.zipping import CHUNK_BYTES, Entry, zipped
 from studio.runs import shared_checkpoints
 from studio.runs.checkpoints import manifest_bytes, path_of
 from studio.runs.compare.layers import hosts_of
-from studio.runs.engine_files import engine, requirements, script
+from studio.runs.engine_files import BUILDS, engine, exact_builds, requirements, script
 from studio.runs.folder import readable_code
 from studio.runs.models import Checkpoint, CheckpointFile
 from studio.runs.texts import as_yaml
@@ -29,6 +29,7 @@ OUT = "out"
 Kind = CheckpointFile.Kind
 # What the trainer writes, see trainer_core.standalone.answers.
 CKPT, SAFETENSORS, ONNX, RECIPE = "weights.ckpt", "weights.safetensors", "model.onnx", "preprocessing.json"
+GONE = "the checkpoint made room for newer ones meanwhile"
 SUFFIX = {Kind.PACK: "zip", Kind.SAFETENSORS: "safetensors", Kind.ONNX: "onnx"}
 
 
@@ -55,7 +56,7 @@ def keep(checkpoint: Checkpoint, out: Path, found: dict[str, Any]) -> list[Check
             shared_checkpoints.send_made(checkpoint, folder / f"{sha256}.{SUFFIX[kind]}")
     with transaction.atomic():
         if not Checkpoint.objects.select_for_update().filter(pk=checkpoint.pk, deleted_at=None).exists():
-            raise ValueError("the checkpoint made room for newer ones meanwhile")
+            raise ValueError(GONE)
         before = {place_of(row).name for row in checkpoint.made_files.all()}
         checkpoint.made_files.all().delete()
         rows = [
@@ -100,7 +101,11 @@ def _placed(folder: Path, chunks: Iterator[bytes], suffix: str) -> tuple[str, in
     """(sha256, bytes) of a new file of the folder, which has its digest as its name."""
     temporary, digest, size = folder / f".made-{secrets.token_hex(8)}", hashlib.sha256(), 0
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileNotFoundError as error:
+        raise ValueError(GONE) from error
+    try:
+        with open(descriptor, "wb") as file:
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
@@ -120,11 +125,14 @@ def entries(checkpoint: Checkpoint, there: dict[str, Path], found: dict[str, Any
     schema = recipe.get("takes", {})
     told = {
         "run": run, "checkpoint": checkpoint, "spec": spec, "found": found, "files": there, "recipe": recipe,
-        "schema": schema, "example": _example(schema), "has_onnx": ONNX in there,
+        "schema": schema, "example": _example(schema), "has_onnx": ONNX in there, "host": host,
+        "builds": exact_builds(host),
     }  # fmt: skip
     yield Entry(f"{top}/README.md", render_to_string("runs/pack.md", told))
     yield script(top, "predict.py")
     yield Entry(f"{top}/requirements.txt", requirements(host))
+    if told["builds"]:
+        yield Entry(f"{top}/{BUILDS}", told["builds"])
     yield Entry(f"{top}/config.yaml", as_yaml(spec))
     for name, text in {**readable_code("model", spec.model), **readable_code("data", spec.data)}.items():
         yield Entry(f"{top}/{name}", text)

@@ -21,7 +21,7 @@ from trainer_core.events import Frame, Position, read_spool, segment_path
 
 LOG_BYTES = 64_000
 LOOK_S = 0.02
-FACTS = ("device", "parameters", "max_steps", "max_epochs", "batches", "versions", "threads", "host")
+FACTS = ("device", "parameters", "max_steps", "max_epochs", "batches", "versions", "threads", "simd", "host")
 PROGRESS = (
     "stage", "epoch", "max_epochs", "step", "max_steps", "batch", "batches", "fraction", "eta_s", "steps_per_s",
     "pace", "usual_pace", "elapsed_s", "breakdown", "logging", "t",

@@ -24,6 +24,7 @@ from studio.core import blobs
 from studio.core.zipping import SMALL_BYTES, Entry, zipped
 from studio.runs import folder
 from studio.runs.checkpoints import folder_of, path_of
+from studio.runs.engine_files import exact_builds, requirements
 from studio.runs.models import Run, State
 from tests.access.people import People
 from tests.factories import (
@@ -39,7 +40,7 @@ from trainer_core.checkpoint.io import sha256_of
 from trainer_core.launch import Attempt
 from trainer_core.launching.packages import imported
 from trainer_core.spec import DataRef, ModelRef, RunSpec
-from trainer_core.standalone import again
+from trainer_core.standalone import again, reproduce
 
 CODE = """
 import torch
@@ -60,6 +61,7 @@ class Mine(LightningModule):
     def configure_optimizers(self):
         return torch.optim.AdamW(self.parameters(), lr=0.01)
 """
+BUILT = "--extra-index-url https://download.pytorch.org/whl/cpu\ntorch==2.99.0+cpu\n"
 TABLE = "x,y,kind\n" + "".join(f"{i % 7},{i * 3 % 11},{'ab'[i * i % 5 % 2]}\n" for i in range(60))
 
 
@@ -87,7 +89,8 @@ def finished(people: People, own_lightning: None, tmp_path: Path, monkeypatch: A
     made = make_checkpoint(run, step=int(saved.name[5:13]), manifest_sha256=sha256_of(saved / "manifest.json"))
     shutil.copytree(saved, folder_of(run.pk) / made.name)
     make_attempt(
-        run, host={"versions": {"torch": torch.__version__, "python": "3.11.2"}, "threads": 1, "device": "cpu"}
+        run,
+        host={"versions": {"torch": "2.99.0+cpu", "python": "3.11.2"}, "threads": 1, "device": "cpu", "simd": "AVX9"},
     )
     return run
 
@@ -134,6 +137,8 @@ def test_the_unzipped_folder_trains_the_same_bits_without_the_studio(
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == again.EQUAL, done.stdout + done.stderr
     assert "bit-equal" in done.stdout
+    assert f"the run used torch 2.99.0+cpu, this is {torch.__version__}: another version may" in done.stdout
+    assert "computed with AVX9, this one does with" in done.stdout
     expected = json.loads((home / again.EXPECTED).read_text())
     newest = max((home / again.AGAIN / "checkpoints").iterdir())
     other = {**expected, "weights_sha256": "0" * 64}
@@ -154,12 +159,14 @@ def test_it_holds_what_a_reader_needs_and_nothing_of_the_machine(
     texts = {n.removeprefix(f"{top}/"): whole.read(n) for n in whole.namelist() if "trainer_core" not in n}
     assert set(texts) == {
         "README.md", "requirements.txt", "config.yaml", "run/spec.json", "run/expected.json", "code/model.py",
-        "reproduce.py", "data/path", "weights/checkpoint.ckpt",
+        "reproduce.py", "data/path", "weights/checkpoint.ckpt", "requirements-build.txt",
     }  # fmt: skip
+    assert texts["requirements-build.txt"].decode() == BUILT
+    assert "the run had torch 2.99.0+cpu" in texts["README.md"].decode()
     assert f"{top}/trainer_core/launch.py" in whole.namelist()
     assert texts["data/path"].decode() == TABLE
     assert texts["code/model.py"].decode() == CODE
-    assert f"torch=={torch.__version__.partition('+')[0]}\n" in texts["requirements.txt"].decode()
+    assert "torch==2.99.0\n" in texts["requirements.txt"].decode()
     assert "numpy==" in texts["requirements.txt"].decode()
     said = b"".join(v for n, v in texts.items() if n != "weights/checkpoint.ckpt")
     for secret in (str(settings.DATA_DIR), str(settings.RUNS_DIR), people.owner.email, "user", "token"):
@@ -245,6 +252,57 @@ def test_each_tensor_that_differs_is_named() -> None:
     assert "c is in one" in third
     assert "d is in one" in fourth
     assert again.differences({f"w{i}": torch.zeros(1) for i in range(30)}, {})[-1] == "  and 20 more tensors."
+
+
+def test_builds_are_named_with_their_index_or_not_at_all() -> None:
+    host = {"versions": {"torchvision": "0.30.0+cu130", "torch": "2.13.0+cu130", "numpy": "2.3.4", "other": "1+local"}}
+    assert exact_builds(host).splitlines() == [
+        "--extra-index-url https://download.pytorch.org/whl/cu130", "torch==2.13.0+cu130", "torchvision==0.30.0+cu130",
+    ]  # fmt: skip
+    assert requirements(host).splitlines()[:2] == ["numpy==2.3.4", "other==1"]
+    for version in ("2.13.0", "2.14.0a0+git1a2b3c", "2.13.0+cpu/../x", ""):
+        assert exact_builds({"versions": {"torch": version}}) == ""
+
+
+def test_another_build_is_told_apart_from_another_version() -> None:
+    assert again._other_torch("2.13.0+cpu", "2.13.0+cpu") == again._other_torch("", "2.13.0") == ""
+    assert "the same version in another build" in again._other_torch("2.13.0+cpu", "2.13.0+cu130")
+    assert "another version" in again._other_torch("2.12.1+cpu", "2.13.0+cpu")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_builds_of_the_run_are_installed_or_what_differs_is_said(
+    tmp_path: Path, monkeypatch: Any, capfd: Any, is_there: bool
+) -> None:
+    """pip finds `tiny` 1.0 in its local build +cpu and plainly, or plainly alone; there is no other index."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for version in ("1.0", *(["1.0+cpu"] if is_there else [])):
+        write_wheel(wheels, version)
+    (tmp_path / "requirements.txt").write_text("tiny==1.0\n")
+    (tmp_path / "requirements-build.txt").write_text("tiny==1.0+cpu\n")
+    monkeypatch.setattr(reproduce, "HERE", tmp_path)
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    python = reproduce._environment()
+    code = "from importlib.metadata import version; print(version('tiny'))"
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    said = capfd.readouterr().out
+    assert found == ("1.0+cpu" if is_there else "1.0")
+    assert ("the builds that the run had (tiny==1.0+cpu) cannot be had here" in said) is not is_there
+    reproduce._environment()
+    assert capfd.readouterr().out == "", "once"
+
+
+def write_wheel(folder: Path, version: str) -> None:
+    with zipfile.ZipFile(folder / f"tiny-{version}-py3-none-any.whl", "w") as wheel:
+        info = f"tiny-{version}.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
 
 
 def test_a_trainer_tells_what_it_has_imported() -> None:

@@ -77,10 +77,24 @@ def _other_machine(expected: Mapping[str, Any]) -> list[str]:
     """Why bits may differ although nothing is wrong."""
     then, now = expected.get("python", ""), platform.python_version()
     found = [f"the run used Python {then}, this is {now}."] if then and then != now else []
+    if differs := _other_torch(str(expected.get("torch") or ""), torch.__version__):
+        found.append(differs)
+    simd, here = expected.get("simd"), torch.backends.cpu.get_cpu_capability()
+    if simd and simd != here:
+        found.append(f"the run's processor computed with {simd}, this one does with {here}: last bits may differ.")
     device = str(expected.get("device") or "")
     if device.startswith("cuda") and not torch.cuda.is_available():
         found.append("the run used a GPU, and there is none here: its bits can hardly come out the same.")
     return found
+
+
+def _other_torch(then: str, now: str) -> str:
+    """What differs between two versions of torch, in words; empty for the same one."""
+    if not then or then == now:
+        return ""
+    if then.partition("+")[0] != now.partition("+")[0]:
+        return f"the run used torch {then}, this is {now}: another version may compute something else."
+    return f"the run used torch {then}, this is {now}: the same version in another build, whose last bits may differ."
 
 
 def _compared(folder: Path, expected: Mapping[str, Any]) -> int:

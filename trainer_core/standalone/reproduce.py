@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Trains this run again and says whether its weights are the same, bit for bit: python3 reproduce.py
 
-Makes an environment of its own (.venv in this folder) with the packages of requirements.txt, once. With --python PATH a
-Python that has them already is used instead. The exit code is 0 for equal, 1 for different, 2 for not known.
+Makes an environment of its own (.venv in this folder) with the packages of requirements.txt, once, and with the very builds
+that the run had (requirements-build.txt) where they can be had. With --python PATH a Python that has the packages already is
+used instead. The exit code is 0 for equal, 1 for different, 2 for not known.
 """
 
 from __future__ import annotations
@@ -38,16 +39,33 @@ def main() -> int:
 
 def _environment() -> Path:
     """The Python of .venv, which is made and filled when it is not there yet."""
-    folder, wanted = HERE / ".venv", (HERE / "requirements.txt").read_text(encoding="utf-8")
+    folder, builds = HERE / ".venv", HERE / "requirements-build.txt"
+    files = [path for path in (builds, HERE / "requirements.txt") if path.is_file()]
+    wanted = "".join(path.read_text(encoding="utf-8") for path in files)
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     ready = folder / "ready"
     if not ready.is_file() or ready.read_text(encoding="utf-8") != wanted:
         print(f"Installing the packages of requirements.txt into {folder} …", flush=True)
         venv.create(folder, with_pip=True)
-        command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", "requirements.txt"]
-        subprocess.run(command, check=True, cwd=HERE)
+        install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q"]
+        if builds in files:
+            _install_builds([*install, "--retries", "1", "-r", builds.name], builds)
+        subprocess.run([*install, "-r", "requirements.txt"], check=True, cwd=HERE)
         ready.write_text(wanted, encoding="utf-8")
     return python
+
+
+def _install_builds(command: list[str], builds: Path) -> None:
+    """Said where they cannot be had; then any build of the version is taken."""
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    if done.returncode:
+        names = ", ".join(line for line in builds.read_text(encoding="utf-8").split("\n") if "==" in line)
+        why = (done.stderr.strip().splitlines() or ["pip gives no reason"])[-1]
+        print(
+            f"Note: the builds that the run had ({names}) cannot be had here: {why}\n"
+            "The public builds of these versions are taken instead; the last bits of numbers may differ.",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

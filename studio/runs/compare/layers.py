@@ -54,8 +54,10 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
     facts = [_facts(run, hosts.get(run.pk, {})) for run in runs]
     telling = [some for some in facts if any(layer == "packages" for layer, _ in some)]
     names = dict.fromkeys(key for some in facts for key in some)
-    # A package that one run did not import, or did not tell of, is no difference between packages.
-    names = dict.fromkeys(key for key in names if key[0] != "packages" or all(key in some for some in telling))
+    # A package that one run did not import, or did not tell of, is no difference between packages; nor is what only newer
+    # trainers tell of their processor.
+    partly = {key for key in names if key[0] == "packages" or key == ("hardware", "simd")}
+    names = dict.fromkeys(key for key in names if key not in partly or all(key in some for some in telling))
     found = [Row(layer, name, tuple(some.get((layer, name), MISSING) for some in facts)) for layer, name in names]
     order = list(TITLES)
     return sorted(found, key=lambda row: order.index(row.layer))
@@ -145,7 +147,7 @@ def _facts(run: Run, host: Mapping[str, Any]) -> dict[tuple[Layer, str], str]:
             found["packages", name] = str(host[name])
     for name, version in dict(host.get("versions") or {}).items():
         found["packages", str(name)] = str(version)
-    for name in ("device", "host", "hostname", "system", "cpu", "threads", "gpus", "gpu", "memory_mb"):
+    for name in ("device", "host", "hostname", "system", "cpu", "simd", "threads", "gpus", "gpu", "memory_mb"):
         if name in host:
             found["hardware", name] = diff.show(host[name])
     for name in ("trainer.precision", "trainer.devices", "trainer.accelerator"):
