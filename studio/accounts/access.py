@@ -85,6 +85,12 @@ def readers_of(project: Project) -> QuerySet[User]:
     return User.objects.filter(of_team, is_active=True)
 
 
+def editors_of(project: Project) -> QuerySet[User]:
+    """Those of them who may change it."""
+    roles = (Role.EDITOR, Role.ADMIN)
+    return readers_of(project).filter(memberships__team=project.team_id, memberships__role__in=roles)
+
+
 def who_sees(projects: Collection[int], people: Collection[int]) -> set[tuple[int, int]]:
     """Pairs of a project and of an active one of these people who may see it. One query."""
     rows = Membership.objects.filter(

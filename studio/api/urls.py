@@ -12,6 +12,7 @@ from studio.api.auth import BrowserAuth, TokenAuth
 from studio.api.errors import add_handlers
 from studio.api.render import StrictJSON
 from studio.api.routes import (
+    aliases,
     datasets,
     external,
     links,
@@ -23,6 +24,7 @@ from studio.api.routes import (
     registered,
     reports,
     runs,
+    using,
     workers,
 )
 
@@ -75,6 +77,9 @@ api = StudioAPI(
     renderer=StrictJSON(),
 )
 add_handlers(api)
-for routes in (me, models, datasets, runs, outputs, registered, external, reports, links, workers, queue, presets):
+every = (
+    me, models, datasets, runs, outputs, using, registered, aliases, external, reports, links, workers, queue, presets,
+)  # fmt: skip
+for routes in every:
     api.add_router("", routes.router)
 urlpatterns = [path("", api.urls)]

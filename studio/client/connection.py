@@ -45,9 +45,9 @@ class Connection:
     def get(self, path: str, **query: Any) -> Any:
         return self._json("GET", path, query=query)
 
-    def create(self, path: str, given: Mapping[str, Any]) -> Any:
-        """POST that happens once, even when its answer is lost and it is sent again."""
-        return self._json("POST", path, body=json.dumps(given).encode(), headers={"Idempotency-Key": uuid.uuid4().hex})
+    def create(self, path: str, given: Mapping[str, Any], *, method: str = "POST") -> Any:
+        """What happens once, even when its answer is lost and it is sent again."""
+        return self._json(method, path, body=json.dumps(given).encode(), headers={"Idempotency-Key": uuid.uuid4().hex})
 
     def post(self, path: str) -> Any:
         """POST of something that may happen twice, such as cancelling."""

@@ -20,7 +20,8 @@ TRIES, PAUSE_S = 5, 0.5
 def download(connection: Connection, address: str, path: Path) -> Path:
     """The file at `path` (or in that folder, under the server's name), complete and verified, or an error.
 
-    What has arrived lies beside it as `<name>.<digest>.part` until then; a later call goes on from there.
+    What has arrived lies beside it as `<name>.<digest>.part` until then; a later call goes on from there, and one that finds
+    the very file there fetches nothing.
     """
     for failed in range(1, TRIES + 1):
         try:
@@ -40,6 +41,8 @@ def _fetch(connection: Connection, address: str, path: Path) -> Path:
         size = int(response.headers["Content-Range"].rpartition("/")[2])
         etag, sha256 = response.headers["ETag"], _digest(response.headers)
         target = path / (response.headers.get_filename() or "checkpoint.ckpt") if path.is_dir() else path
+    if sha256 and target.is_file() and target.stat().st_size == size and _sha256(target) == sha256:
+        return target
     mark = etag.strip('"')[:12]
     part = target.with_name(f"{target.name}.{mark}.part")
     have = part.stat().st_size if part.exists() else 0
@@ -50,8 +53,7 @@ def _fetch(connection: Connection, address: str, path: Path) -> Path:
         headers = {"Range": f"bytes={have}-", "If-Range": etag} if have else {}
         with connection.open("GET", address, headers=headers) as response:
             _append(response, part, fresh=response.status == 200)
-    with open(part, "rb") as file:
-        got = hashlib.file_digest(file, "sha256").hexdigest()
+    got = _sha256(part)
     if part.stat().st_size < size:
         raise NotReached("The download broke off.")
     if sha256 and got != sha256:
@@ -65,6 +67,11 @@ def _append(response: HTTPResponse, part: Path, *, fresh: bool) -> None:
     with open(part, "wb" if fresh else "ab") as file:
         while chunk := response.read(CHUNK_BYTES):
             file.write(chunk)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(headers: Message) -> str:

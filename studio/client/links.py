@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from studio.client.checkpoints import Checkpoint
 from studio.client.connection import Connection
 from studio.client.projects import Projects
-from studio.client.records import Checkpoint, Project, Record
+from studio.client.records import Project, Record
 from studio.client.reports import Report
 from studio.client.runs import Run
 

@@ -106,47 +106,6 @@ class DatasetVersion(Version):
     _path = "/dataset-versions"
 
 
-@dataclass
-class Checkpoint(Record):
-    run: int
-    step: int
-    epoch: float
-    size_bytes: int
-    metrics: Values
-    score: float | None
-    is_best: bool
-    created_at: str
-
-
-@dataclass
-class RegisteredVersion(Record):
-    """A checkpoint under the name and number of a registered model; `aliases` name it at present."""
-
-    model: int
-    name: str
-    number: int
-    aliases: list[str]
-    note: str
-    run: int
-    checkpoint: int
-    step: int
-    metrics: Values
-    size_bytes: int
-    sha256: str
-    dataset_version: int | None
-    created_by: str | None
-    created_at: str
-
-    _path = "/registered-versions"
-
-    def move_alias(self, alias: str, *, why: str = "") -> bool:
-        """The alias names this version; False when it is protected and waits until somebody else approves."""
-        given = {"alias": alias, "why": why}
-        moved = self._connection.send("POST", f"{self._path}/{self.id}/aliases", given)
-        self.refresh()
-        return bool(moved["stage"] == "done")
-
-
 @dataclass(frozen=True)
 class Series:
     """One metric of a run, in order; NaN and infinities are values like any other."""

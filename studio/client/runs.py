@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
+from studio.client.checkpoints import Checkpoint
 from studio.client.connection import Connection
 from studio.client.datasets import Datasets
-from studio.client.download import download
 from studio.client.errors import StudioError
 from studio.client.models import Models
 from studio.client.presets import Preset, Presets
 from studio.client.projects import Projects
-from studio.client.records import Checkpoint, DatasetVersion, ModelVersion, Project, Record, Series, Values
+from studio.client.records import DatasetVersion, ModelVersion, Project, Record, Series, Values
 
 
 class Queueing(TypedDict, total=False):
@@ -163,17 +163,19 @@ class Run(Record):
         pages = self._connection.pages(f"/runs/{self.id}/checkpoints")
         return [Checkpoint.read(self._connection, told) for told in pages]
 
+    def best(self) -> Checkpoint:
+        """The best checkpoint, or the newest where none is best; StudioError when there is none."""
+        found = self.checkpoints()
+        if not found:
+            raise StudioError(f"Run {self.number} has no checkpoint.", code="not_found")
+        return next((c for c in found if c.is_best), found[0])
+
     def download_checkpoint(self, path: str | Path, *, checkpoint: Checkpoint | None = None) -> Path:
         """The best checkpoint, or the newest where none is best, or the given one, as a file that was verified.
 
         A download that was interrupted goes on where it stopped. `path` may be a folder.
         """
-        if checkpoint is None:
-            found = self.checkpoints()
-            if not found:
-                raise StudioError(f"Run {self.number} has no checkpoint.", code="not_found")
-            checkpoint = next((c for c in found if c.is_best), found[0])
-        return download(self._connection, f"/checkpoints/{checkpoint.id}/download", Path(path))
+        return (checkpoint or self.best()).download(path)
 
 
 class Runs:

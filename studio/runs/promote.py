@@ -15,7 +15,8 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from studio.accounts import activity, audit
-from studio.accounts.models import Project, User
+from studio.accounts.access import can, editors_of
+from studio.accounts.models import Project, Role, User
 from studio.runs.checkpoints import sha256_of
 from studio.runs.errors import RunError, StaleState
 from studio.runs.models import Checkpoint
@@ -29,13 +30,22 @@ Stage = AliasMove.Stage
 
 
 def promote(
-    *, checkpoint: Checkpoint, user: User | None, name: str, alias: str = "", note: str = "", why: str = ""
+    *,
+    checkpoint: Checkpoint,
+    user: User | None,
+    name: str,
+    alias: str = "",
+    note: str = "",
+    why: str = "",
+    reviewer: User | None = None,
 ) -> RegisteredVersion:
-    """The checkpoint as a version of the registered model `name`, which is made when it is new; with `alias`, that moves.
+    """The checkpoint as a version of the registered model `name`, which is made when it is new; with `alias`, that moves,
+    or waits until the reviewer agrees.
 
     A checkpoint that is a version of it already stays that version. From now on it is never retired. RunError by field.
     """
     name, alias = _checked(name, alias)
+    _check_reviewer(checkpoint.run.project, user, alias, reviewer)
     if not sha256_of(checkpoint):
         raise RunError("The files of this checkpoint are gone. Choose another one.")
     with transaction.atomic():
@@ -60,16 +70,20 @@ def promote(
                 note,
             )
         if alias:
-            _move(model, alias, version, user, why)
+            _move(model, alias, version, user, why, reviewer=reviewer)
     return version
 
 
-def move_alias(*, version: RegisteredVersion, user: User | None, alias: str, why: str = "") -> AliasMove:
-    """`alias` names this version from now on; a protected one waits until somebody else agrees. RunError."""
+def move_alias(
+    *, version: RegisteredVersion, user: User | None, alias: str, why: str = "", reviewer: User | None = None
+) -> AliasMove:
+    """`alias` names this version from now on; a protected one waits until somebody else agrees, and one with a reviewer
+    until that person does. RunError."""
     _, alias = _checked("x", alias or "?")
+    _check_reviewer(version.model.project, user, alias, reviewer)
     with transaction.atomic():
         model = _locked(version.model)
-        return _move(model, alias, _living(model, version.pk), user, why)
+        return _move(model, alias, _living(model, version.pk), user, why, reviewer=reviewer)
 
 
 def remove_alias(*, model: RegisteredModel, user: User | None, alias: str, why: str = "") -> AliasMove:
@@ -112,9 +126,12 @@ def before(model: RegisteredModel, alias: str) -> RegisteredVersion | None:
 
 
 def decide(*, move: AliasMove, user: User, approve: bool) -> AliasMove:
-    """Carry out, or decline, a move of a protected alias; who asked may only take it back. RunError."""
+    """Carry out, or decline, a move that waits; who asked may only take it back, and where a reviewer was named, it is for
+    that person, or an administrator. RunError."""
     if approve and move.by_id == user.pk:
         raise RunError("Somebody else has to approve a move that you asked for.")
+    if not may_decide(move, user):
+        raise RunError(f"{move.reviewer} was asked to decide this; an administrator may, too.")
     with transaction.atomic():
         model = _locked(move.model)
         stage = Stage.DONE if approve else Stage.DECLINED
@@ -125,12 +142,22 @@ def decide(*, move: AliasMove, user: User, approve: bool) -> AliasMove:
         if approve:
             assert move.to_id is not None
             version = _living(model, move.to_id)
-            Alias.objects.filter(model=model, name=move.alias).update(version=version)
+            Alias.objects.update_or_create(model=model, name=move.alias, defaults={"version": version})
         assert move.to is not None
         word = "approved" if approve else "declined"
         people = {move.by_id: "asked"} if move.by_id else {}
         _tell(move.to, user, f"alias.{word}", f"{move.alias} of {model} to {move.to}: {word}", move.why, people)
     return move
+
+
+def may_decide(move: AliasMove, user: User) -> bool:
+    """Of an editor: whether a move that waits is for this person to approve, decline or take back. At most one query."""
+    return is_for(move, user) or can(user, move.model, Role.ADMIN)
+
+
+def is_for(move: AliasMove, user: User) -> bool:
+    """The same of an editor who is no administrator. No query."""
+    return move.reviewer_id in (None, user.pk) or move.by_id == user.pk
 
 
 def protect(*, model: RegisteredModel, user: User, alias: str, on: bool) -> None:
@@ -186,6 +213,7 @@ def _move(
     *,
     is_rollback: bool = False,
     current: Alias | None = None,
+    reviewer: User | None = None,
 ) -> AliasMove:
     current = current or model.aliases.filter(name=alias).select_related("version").first()
     was = current.version if current else None
@@ -193,10 +221,16 @@ def _move(
         last = model.moves.filter(alias=alias, stage=Stage.DONE).first()
         if last is not None:
             return last
+    waiting = model.moves.waiting().filter(alias=alias, to=version, by=user, reviewer=reviewer).first()
+    if waiting is not None and user is not None:
+        return waiting  # asked twice, as an answer may be lost on its way
     _refuse_waiting(model, alias)
-    if current is not None and current.is_protected:
-        move = _line(model, alias, was, version, user, why, is_rollback=is_rollback, stage=Stage.WAITING)
-        _tell(version, user, "alias.ask", f"{user} asks: {alias} of {model} to {version}", why)
+    if reviewer is not None or (current is not None and current.is_protected):
+        more: dict[str, Any] = {"is_rollback": is_rollback, "reviewer": reviewer}
+        move = _line(model, alias, was, version, user, why, stage=Stage.WAITING, **more)
+        people = {reviewer.pk: "asked"} if reviewer is not None else {}
+        title, url = f"{user} asks: {alias} of {model} to {version}", reverse("registered-model", args=[model.pk])
+        _tell(version, user, "alias.ask", title, why, people, url=url)
         return move
     if current is None:
         model.aliases.create(name=alias, version=version)
@@ -238,8 +272,23 @@ def _alias(model: RegisteredModel, alias: str) -> Alias:
 
 
 def _refuse_waiting(model: RegisteredModel, alias: str) -> None:
-    if model.moves.filter(alias=alias, stage=Stage.WAITING).exists():
+    if model.moves.waiting().filter(alias=alias).exists():
         raise RunError(f"A move of {alias} waits for approval. Settle that first.")
+
+
+def _check_reviewer(project: Project, user: User | None, alias: str, reviewer: User | None) -> None:
+    """RunError when this person cannot approve what the user asks for."""
+    if reviewer is None:
+        return
+    words = ""
+    if not alias:
+        words = "A reviewer approves an alias. Name the alias, too."
+    elif user is not None and reviewer.pk == user.pk:
+        words = "Somebody else has to approve what you ask for. Choose another person."
+    elif not editors_of(project).filter(pk=reviewer.pk).exists():
+        words = f"{reviewer} may not change this project, and so cannot approve it. Choose an editor of it."
+    if words:
+        raise RunError(words, errors={"reviewer": words})
 
 
 def _checked(name: str, alias: str) -> tuple[str, str]:
@@ -264,6 +313,8 @@ def _tell(
     title: str,
     text: str = "",
     people: dict[int, str] | None = None,
+    *,
+    url: str = "",
 ) -> None:
-    url = reverse("registered-version", args=[version.pk])
+    url = url or reverse("registered-version", args=[version.pk])
     activity.add(project=version.model.project, actor=user, kind=kind, title=title, url=url, text=text, people=people)

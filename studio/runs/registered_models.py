@@ -27,6 +27,10 @@ class AliasMoveQuerySet(models.QuerySet["AliasMove"]):
     def visible_to(self, user: User) -> AliasMoveQuerySet:
         return self.filter(model__project__in=Project.objects.visible_to(user))
 
+    def waiting(self) -> AliasMoveQuerySet:
+        """Those that somebody has yet to approve."""
+        return self.filter(stage="waiting")
+
 
 class RegisteredModel(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="registered_models")
@@ -89,7 +93,8 @@ class Alias(models.Model):
 
 
 class AliasMove(models.Model):
-    """One line of an alias's history, only ever added; one that waits for a second person is settled once."""
+    """One line of an alias's history, only ever added; one that waits for a second person, the reviewer if there is one, is
+    settled once."""
 
     class Stage(models.TextChoices):
         WAITING = "waiting"
@@ -99,12 +104,17 @@ class AliasMove(models.Model):
     model = models.ForeignKey(RegisteredModel, models.CASCADE, related_name="moves")
     alias = models.CharField(max_length=40)
     before = models.ForeignKey(RegisteredVersion, models.CASCADE, null=True, related_name="+")
-    to = models.ForeignKey(RegisteredVersion, models.CASCADE, null=True, related_name="+", help_text="none: taken away")
+    to = models.ForeignKey(
+        RegisteredVersion, models.CASCADE, null=True, related_name="moves_here", help_text="none: taken away"
+    )
     is_rollback = models.BooleanField(default=False)
     stage = models.CharField(max_length=8, choices=Stage, default=Stage.DONE)
     why = models.CharField(max_length=500, blank=True, default="")
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     at = models.DateTimeField(db_default=Now())
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", help_text="who was asked to approve it"
+    )
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     decided_at = models.DateTimeField(null=True, blank=True)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from studio.accounts.models import Membership
 from studio.registry.uploads import begin_upload, receive_chunk
-from studio.runs import presets, promote
+from studio.runs import packs, presets, promote
+from studio.runs.models import CheckpointFile, Preflight
 from studio.runs.registered_models import RegisteredVersion
 from tests import factories
 from tests.access import matrix
@@ -118,6 +119,32 @@ def a_moved_alias(people: People) -> dict[str, Any]:
     return {"pk": a_registered_version(people).model_id}
 
 
+def a_waiting_move(people: People) -> dict[str, Any]:
+    """That nobody of the five asked for."""
+    one, other = (a_registered_version(people) for _ in range(2))
+    promote.protect(model=other.model, user=people.owner, alias="candidate", on=True)
+    return {"pk": promote.move_alias(version=one, user=None, alias="candidate").pk}
+
+
+def an_unnamed_version(people: People) -> dict[str, Any]:
+    first = a_registered_version(people)
+    a_registered_version(people)
+    return {"pk": first.pk}
+
+
+def an_answer(people: People) -> dict[str, Any]:
+    pk = a_checkpoint(people)["pk"]
+    return {"pk": Preflight.objects.create(project=people.project, kind="try", checkpoint_id=pk).pk}
+
+
+def a_made_file(people: People) -> dict[str, Any]:
+    made = CheckpointFile.objects.create(
+        project=people.project, checkpoint_id=a_checkpoint(people)["pk"], kind="onnx", size_bytes=1, sha256="a" * 64
+    )
+    packs.place_of(made).write_bytes(b"x")
+    return {"pk": made.pk}
+
+
 def a_preset(people: People) -> dict[str, Any]:
     return {"pk": presets.save(team=people.team, user=people.owner, name="short", values={}).pk}
 
@@ -197,6 +224,24 @@ ROUTES = [
     reads("api:find_registered_version", nothing, query=a_reference),
     reads("api:read_registered_version", lambda people: {"pk": a_registered_version(people).pk}),
     writes("api:promote_checkpoint", a_checkpoint, data=lambda people, kwargs: {"name": "digits"}),
+    reads("api:read_registered_model", lambda people: {"pk": a_registered_version(people).model_id}),
+    reads("api:list_alias_moves", lambda people: {"pk": a_registered_version(people).model_id}),
+    matrix.administers("api:protect_alias", a_moved_alias, ok=200, anonymous=401, json=True, data=an_alias),
+    matrix.edits(
+        "api:remove_alias",
+        lambda people: {**a_moved_alias(people), "alias": "candidate"},
+        method="DELETE",
+        ok=200,
+        anonymous=401,
+    ),
+    matrix.edits("api:approve_alias_move", a_waiting_move, ok=200, anonymous=401),
+    matrix.edits("api:decline_alias_move", a_waiting_move, ok=200, anonymous=401),
+    matrix.edits("api:delete_registered_version", an_unnamed_version, method="DELETE", ok=204, anonymous=401),
+    creates("api:try_checkpoint", a_checkpoint, data=lambda people, kwargs: {"text": "Once"}),
+    creates("api:make_checkpoint_files", a_checkpoint),
+    reads("api:list_checkpoint_files", a_checkpoint),
+    reads("api:read_answer", an_answer),
+    reads("api:download_checkpoint_file", a_made_file),
     writes("api:move_alias", lambda people: {"pk": a_registered_version(people).pk}, data=an_alias),
     writes("api:roll_back_alias", a_moved_alias, data=an_alias),
     creates("api:create_external_run", data=of_project(key="a" * 32)),

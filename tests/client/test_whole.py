@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studio.client import Client, StudioError
+from tests.client.test_readme import section
 from tests.ops.stack import Studio, eventually, token_of
+from trainer_core.checkpoint.io import sha256_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -60,6 +69,29 @@ def test_the_built_in_digits_are_learned_and_the_checkpoint_loads(studio: Client
     import torch
 
     assert torch.load(path, weights_only=True)["global_step"] > 0
+
+
+def test_the_program_of_the_readme_uses_a_checkpoint_and_its_pack_predicts_elsewhere(
+    studio: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = studio.runs.create(project="My project", model="Tabular MLP", dataset="Wine", trainer={"max_epochs": 20})
+    assert run.wait(120).state == "succeeded", run.reason
+    (program,) = re.findall(r"```python\n(.*?)```", section("Checkpoints, for use"), re.DOTALL)
+    connection = studio._connection
+    program = program.replace("http://127.0.0.1:8000", connection.url.removesuffix("/api/v1"))
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    exec(program.replace("studio_…", connection._token), scope)  # noqa: S102
+    assert sha256_of(tmp_path / "wines.ckpt") == scope["version"].sha256
+    assert "cultivar_" in capfd.readouterr().out
+    with zipfile.ZipFile(scope["pack"]) as archive:
+        archive.extractall(tmp_path)
+    (script,) = tmp_path.glob("*/predict.py")
+    command = [sys.executable, "-I", str(script), "--row", "alcohol=13.2", "hue=1.05"]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    here = scope["best"].predict(row={"alcohol": 13.2, "hue": 1.05})
+    assert json.loads(done.stdout)["classes"][0]["probability"] == pytest.approx(here["classes"][0]["probability"])
 
 
 def test_ones_own_code_is_inspected_run_and_cancelled(studio: Client, tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ def test_pages_cost_the_same_for_many_as_for_few(people: People) -> None:
     paths = [f"/projects/{people.project.pk}/checkpoints/", f"/registered-models/{first.model_id}/"]
     paths += [f"/registered-versions/{first.pk}/", f"/runs/{run.pk}/checkpoints/"]
     paths += ["/api/v1/registered-models", f"/api/v1/registered-models/{first.model_id}/versions"]
+    paths += [f"/api/v1/registered-models/{first.model_id}/moves"]
     few = [cost(path) for path in paths]
     for number in range(8):
         other = make_run(people.project, state=State.SUCCEEDED)
@@ -167,6 +168,8 @@ def test_pages_cost_the_same_for_many_as_for_few(people: People) -> None:
         version_of(other, 20, name=f"other {number}", alias="c")
         write_checkpoint(other, step=1, pinned=True)
         version_of(run, 20 + number, alias="a")
+        reviewed = {"user": people.editor, "alias": f"w{number}", "reviewer": people.owner}
+        promote.promote(checkpoint=write_checkpoint(other, step=30), name="digits", **reviewed)
     many = [cost(path) for path in paths]
     assert many == few
     assert max(few) <= 20, few

@@ -10,10 +10,17 @@ from trainer_core.checkpoint import io
 from trainer_core.errors import CheckpointError
 from trainer_core.saved import KEY
 from trainer_core.standalone.formats import write_onnx, write_safetensors
-from trainer_core.standalone.inputs import Array, Inputs, Line, Picture, Prompt, Row
+from trainer_core.standalone.inputs import Array, InputError, Inputs, Line, Picture, Prompt, Row
 from trainer_core.standalone.predictor import Predictor
 
 OUT = "out"
+KINDS = {
+    "row": "a row",
+    "image": "an image",
+    "text": "a text",
+    "prompt": "the beginning of a text",
+    "array": "an array",
+}
 CKPT, SAFETENSORS, ONNX, RECIPE = "weights.ckpt", "weights.safetensors", "model.onnx", "preprocessing.json"
 
 
@@ -22,8 +29,15 @@ def try_it(order: dict[str, Any]) -> dict[str, Any]:
     predictor = Predictor(order["checkpoint"], run_code=True)
     found: dict[str, Any] = {"schema": predictor.schema}
     if (given := order.get("given") or {}) and "what" in given:
+        _refuse_other(str(given.get("kind") or ""), predictor.schema["kind"])
         (found["prediction"],) = predictor.predict([given["what"]], length=int(given.get("length", 200)))
     return found
+
+
+def _refuse_other(given: str, takes: str) -> None:
+    """A program may send a text to a model of images; InputError says what it takes. A prompt is a text, too."""
+    if given and given != ("text" if takes == "prompt" else takes):
+        raise InputError(f"The model takes {KINDS[takes]}; what was given is {KINDS[given]}.")
 
 
 def export(folder: Path, order: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,9 @@ def write_onnx(path: Path, model: nn.Module, x: Tensor) -> str:
     if not isinstance(expected, Tensor):
         path.unlink(missing_ok=True)
         raise ValueError("its forward answers with more than one tensor.")
+    if not bool(torch.isfinite(expected).all()):
+        path.unlink(missing_ok=True)
+        raise ValueError("its own answer is not finite (NaN or infinity), so that nothing can be compared with it.")
     by, found = _computed(path, given)
     apart = float((found.double() - expected.double()).abs().max()) if expected.numel() else 0.0
     if not apart <= TOLERANCE * max(1.0, float(expected.abs().max())):

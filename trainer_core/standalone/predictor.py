@@ -100,10 +100,10 @@ class Predictor:
         if "reconstruction" in getattr(self.model, "task", ()):
             facts = None  # its forward gives codes, whatever the labels of the data are
         if facts is not None and facts.task == "classification" and out.ndim == 2 and out.shape[1] == facts.classes:
-            return [self._classes(row) for row in probabilities(out.double())]
+            return [self._classes(row) for row in _known(probabilities(out.double()))]
         if facts is not None and facts.task == "regression" and out.numel() == len(out):
             mean, scale = facts.target_scale
-            return [{"value": float(value)} for value in out.flatten().double() * scale + mean]
+            return [{"value": float(value)} for value in _known(out.flatten().double()) * scale + mean]
         return [
             {"output": row.flatten()[:MOST_NUMBERS].double().tolist(), "shape": list(row.shape)} for row in out.detach()
         ]
@@ -121,7 +121,7 @@ class Predictor:
         ids, characters = self.inputs.batch([prompt]), self.inputs.characters
         draw, first = torch.Generator().manual_seed(0), None
         for _ in range(max(length, 1)):
-            scores = self.scores(ids[:, -self.inputs.length :])[0, -1].double()
+            scores = _known(self.scores(ids[:, -self.inputs.length :])[0, -1].double())
             first = scores.softmax(-1) if first is None else first
             following = torch.multinomial((scores / TEMPERATURE).softmax(-1), 1, generator=draw)
             ids = torch.cat([ids, following[None]], 1)
@@ -129,3 +129,15 @@ class Predictor:
         best = first.argsort(descending=True)[:5].tolist()
         text = prompt + "".join(characters[i] for i in ids[0, -max(length, 1) :].tolist())
         return {"text": text, "classes": [{"name": characters[i], "probability": float(first[i])} for i in best]}
+
+
+def _known(answers: Tensor) -> Tensor:
+    """InputError where an answer is no number: what would be made of it says nothing."""
+    if bool(answers.isnan().any()):
+        row = int(answers.isnan().flatten(1).any(1).nonzero()[0]) if answers.ndim > 1 else 0
+        which = f" for example {row + 1} of {len(answers)}" if answers.ndim > 1 and len(answers) > 1 else ""
+        raise InputError(
+            f"The model answers NaN{which}, which is no number: this input is too large for it, or its weights are NaN "
+            "themselves. Look whether its loss was NaN, and choose another checkpoint."
+        )
+    return answers

@@ -1,12 +1,13 @@
-"""Registered models: checkpoints under names, numbers and aliases."""
+"""Registered models: checkpoints under names and numbers. What aliases do is in `aliases`."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
 
+from django.db.models import Prefetch
 from django.http import HttpRequest
-from ninja import Field, Router, Schema
+from ninja import Field, Router, Schema, Status
 from pydantic import StringConstraints
 
 from studio.accounts.access import get_for
@@ -15,20 +16,14 @@ from studio.api.auth import user_of
 from studio.api.errors import ApiError
 from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas import Given, Note
+from studio.api.schemas_aliases import Reviewer, Why, Word, reviewer_of
 from studio.runs import promote
 from studio.runs.checkpoints import sha256_of
 from studio.runs.models import Checkpoint
 from studio.runs.registered_models import AliasMove, RegisteredModel, RegisteredVersion
 
 router = Router(tags=["registered models"])
-Why = Annotated[str, StringConstraints(max_length=500)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 FULL = ("model__project", "checkpoint__run", "created_by")
-
-
-class AliasGiven(Given):
-    alias: Word
-    why: Why = ""
 
 
 class PromoteGiven(Given):
@@ -36,6 +31,7 @@ class PromoteGiven(Given):
     alias: Annotated[str, StringConstraints(max_length=40)] = ""
     note: Note = ""
     why: Why = ""
+    reviewer: Reviewer = ""
 
 
 class AliasOut(Schema):
@@ -63,6 +59,7 @@ class RegisteredVersionOut(Schema):
     name: str = Field(alias="model.name")
     number: int
     aliases: list[str]
+    asked: list[str] = Field(description="Aliases that will name it once their move has been approved.")
     note: str
     run: int = Field(alias="checkpoint.run_id")
     checkpoint: int = Field(alias="checkpoint_id")
@@ -79,6 +76,10 @@ class RegisteredVersionOut(Schema):
         return [alias.name for alias in obj.aliases.all()]
 
     @staticmethod
+    def resolve_asked(obj: RegisteredVersion) -> list[str]:
+        return [move.alias for move in obj.moves_here.all() if move.stage == AliasMove.Stage.WAITING]
+
+    @staticmethod
     def resolve_sha256(obj: RegisteredVersion) -> str:
         return sha256_of(obj.checkpoint)
 
@@ -87,15 +88,10 @@ class RegisteredVersionOut(Schema):
         return str(obj.created_by) if obj.created_by else None
 
 
-class MoveOut(Schema):
-    id: int
-    alias: str
-    version: int | None
-    stage: str = Field(description="waiting: the alias is protected, and somebody else has to approve.")
-
-    @staticmethod
-    def resolve_version(obj: AliasMove) -> int | None:
-        return obj.to.number if obj.to else None
+def _full(versions: Any) -> Any:
+    """With all that their schema shows, of moves only those that wait."""
+    waits = Prefetch("moves_here", AliasMove.objects.waiting())
+    return versions.select_related(*FULL).prefetch_related("aliases", waits)
 
 
 @router.get("/registered-models", response=Page[RegisteredModelOut])
@@ -111,11 +107,15 @@ def list_registered_models(
     return page_of(models, limit, cursor)
 
 
+@router.get("/registered-models/{pk}", response=RegisteredModelOut)
+def read_registered_model(request: HttpRequest, pk: int) -> RegisteredModel:
+    return get_for(user_of(request), RegisteredModel.objects.prefetch_related("aliases__version"), pk)
+
+
 @router.get("/registered-models/{pk}/versions", response=Page[RegisteredVersionOut])
 def list_registered_versions(request: HttpRequest, pk: int, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
     model = get_for(user_of(request), RegisteredModel.objects, pk)
-    versions = model.versions.living().select_related(*FULL).prefetch_related("aliases")
-    return page_of(versions, limit, cursor)
+    return page_of(_full(model.versions.living()), limit, cursor)
 
 
 @router.get("/registered-versions", response=RegisteredVersionOut)
@@ -131,28 +131,26 @@ def find_registered_version(
 
 @router.get("/registered-versions/{pk}", response=RegisteredVersionOut)
 def read_registered_version(request: HttpRequest, pk: int) -> RegisteredVersion:
-    return get_for(user_of(request), RegisteredVersion.objects.select_related(*FULL), pk)
+    return get_for(user_of(request), _full(RegisteredVersion.objects), pk)
 
 
 @router.post("/checkpoints/{pk}/promote", response=RegisteredVersionOut)
 def promote_checkpoint(request: HttpRequest, pk: int, given: PromoteGiven) -> RegisteredVersion:
-    """A version of a registered model; sent again it gives the same one. It is exempt from retention from then on."""
+    """A version of a registered model; sent again it gives the same one. It is exempt from retention from then on.
+
+    An alias that is protected, or has a reviewer, is `asked` until somebody else has approved its move.
+    """
     user = user_of(request)
     checkpoint = get_for(user, Checkpoint.objects.select_related("run__project"), pk, Role.EDITOR)
-    return promote.promote(checkpoint=checkpoint, user=user, **given.dict())
+    reviewer = reviewer_of(checkpoint.run.project, given.reviewer)
+    made = promote.promote(checkpoint=checkpoint, user=user, reviewer=reviewer, **given.dict(exclude={"reviewer"}))
+    return get_for(user, _full(RegisteredVersion.objects), made.pk)
 
 
-@router.post("/registered-versions/{pk}/aliases", response=MoveOut)
-def move_alias(request: HttpRequest, pk: int, given: AliasGiven) -> AliasMove:
-    """From now on the alias names this version, unless it is protected: then `stage` is waiting."""
+@router.delete("/registered-versions/{pk}", response={204: None})
+def delete_registered_version(request: HttpRequest, pk: int) -> Status[None]:
+    """Its number is not used again, and its checkpoint may be retired. Refused while an alias names or awaits it."""
     user = user_of(request)
-    version = get_for(user, RegisteredVersion.objects.select_related("model__project"), pk, Role.EDITOR)
-    return promote.move_alias(version=version, user=user, **given.dict())
-
-
-@router.post("/registered-models/{pk}/roll-back", response=MoveOut)
-def roll_back_alias(request: HttpRequest, pk: int, given: AliasGiven) -> AliasMove:
-    """The alias names the version again that it named before."""
-    user = user_of(request)
-    model = get_for(user, RegisteredModel.objects.select_related("project"), pk, Role.EDITOR)
-    return promote.roll_back(model=model, user=user, **given.dict())
+    version = get_for(user, RegisteredVersion.objects.living().select_related("model__project"), pk, Role.EDITOR)
+    promote.delete_version(version=version, user=user)
+    return Status(204, None)

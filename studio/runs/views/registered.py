@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from studio.accounts.access import can, get_for
+from studio.accounts.access import can, editors_of, get_for
 from studio.accounts.models import Project, Role, User
 from studio.runs import promote, snippet
 from studio.runs.checkpoints import sha256_of
@@ -32,6 +32,15 @@ class AliasForm(forms.Form):
         help_text="Such as candidate or production. It names one version at a time, and moves.",
     )
     why = forms.CharField(label="Why", max_length=500, required=False, help_text="Kept in its history.")
+    reviewer = forms.ModelChoiceField(
+        label="Reviewer", queryset=User.objects.none(), required=False, empty_label="nobody: it moves at once",
+        help_text="The alias moves when this person, who is told, has approved.",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, project: Project, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        people = editors_of(project).exclude(pk=user.pk).order_by("username")
+        self.fields["reviewer"].queryset = people  # type: ignore[attr-defined]
 
 
 class PromoteForm(AliasForm):
@@ -45,7 +54,7 @@ class PromoteForm(AliasForm):
         label="Note", max_length=10_000, required=False, widget=forms.Textarea(attrs={"rows": 2}),
         help_text="What is good about it, for those who will use it.",
     )  # fmt: skip
-    field_order = ["name", "alias", "note", "why"]
+    field_order = ["name", "alias", "note", "why", "reviewer"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,16 +89,19 @@ def registered_model(request: HttpRequest, pk: int) -> HttpResponse:
     """Aliases, versions, what waits for a second person, and the history."""
     found = get_for(request.user, RegisteredModel.objects.select_related("project__team"), pk)
     versions = found.versions.living().select_related("checkpoint__run__dataset_version__dataset", "created_by")
-    moves = found.moves.select_related("before", "to", "by", "decided_by")
+    moves = found.moves.select_related("before", "to", "by", "reviewer", "decided_by")
+    waiting, user = list(moves.waiting()[:MOST_MOVES]), cast(User, request.user)
+    may_edit, may_protect = can(user, found, Role.EDITOR), can(user, found, Role.ADMIN)
     context = {
         "project": found.project,
         "model": found,
         "page": Paginator(versions.prefetch_related("aliases"), PAGE_SIZE).get_page(request.GET.get("page")),
         "aliases": found.aliases.select_related("version"),
-        "waiting": list(moves.filter(stage=AliasMove.Stage.WAITING)[:MOST_MOVES]),
+        "waiting": waiting,
+        "mine": [move.pk for move in waiting if may_edit and (may_protect or promote.is_for(move, user))],
         "moves": moves.exclude(stage=AliasMove.Stage.WAITING)[:MOST_MOVES],
-        "may_edit": can(request.user, found, Role.EDITOR),
-        "may_protect": can(request.user, found, Role.ADMIN),
+        "may_edit": may_edit,
+        "may_protect": may_protect,
     }
     return render(request, "runs/registered_model.html", context)
 
@@ -97,7 +109,8 @@ def registered_model(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def registered_version(request: HttpRequest, pk: int) -> HttpResponse:
     found = _version(request, pk)
-    return render(request, "runs/registered_version.html", _version_context(request, found, AliasForm()))
+    form = AliasForm(project=found.model.project, user=cast(User, request.user))
+    return render(request, "runs/registered_version.html", _version_context(request, found, form))
 
 
 @require_http_methods(["GET", "POST"])
@@ -105,11 +118,15 @@ def checkpoint_promote(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_for(request.user, Checkpoint.objects.select_related("run__project__team"), pk, Role.EDITOR)
     project = found.run.project
     names = list(project.registered_models.values_list("name", flat=True)[:MOST_NAMES])
-    form = PromoteForm(request.POST or None, initial={"name": snippet.suggested_name(found.run), "alias": "candidate"})
+    initial = {"name": snippet.suggested_name(found.run), "alias": "candidate"}
+    user = cast(User, request.user)
+    form = PromoteForm(request.POST or None, project=project, user=user, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            made = promote.promote(checkpoint=found, user=cast(User, request.user), **form.cleaned_data)
+            made = promote.promote(checkpoint=found, user=user, **form.cleaned_data)
             messages.success(request, f"{made.model} {made} is registered; it is kept from now on.")
+            if waits := made.moves_here.waiting().filter(alias=form.cleaned_data["alias"]).first():
+                _tell(request, waits)
             return redirect("registered-version", made.pk)
         except RunError as error:
             for name, words in error.errors.items():
@@ -121,15 +138,14 @@ def checkpoint_promote(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def alias_move(request: HttpRequest, pk: int) -> HttpResponse:
     """Let an alias name this version."""
-    found = _version(request, pk, Role.EDITOR)
-    form = AliasForm(request.POST)
+    found, user = _version(request, pk, Role.EDITOR), cast(User, request.user)
+    form = AliasForm(request.POST, project=found.model.project, user=user)
     if form.is_valid():
         try:
-            move = promote.move_alias(version=found, user=cast(User, request.user), **form.cleaned_data)
-            _tell(request, move)
+            _tell(request, promote.move_alias(version=found, user=user, **form.cleaned_data))
             return redirect("registered-version", found.pk)
         except RunError as error:
-            form.add_error("alias", str(error))
+            form.add_error("reviewer" if "reviewer" in error.errors else "alias", str(error))
     return render(request, "runs/registered_version.html", _version_context(request, found, form), status=422)
 
 
@@ -185,6 +201,7 @@ def _version_context(request: HttpRequest, found: RegisteredVersion, form: Alias
         "sha256": sha256_of(found.checkpoint),
         "aliases": aliases,
         "own": [alias for alias in aliases if alias.version_id == found.pk],
+        "waits": list(found.moves_here.waiting().select_related("reviewer")[:MOST_MOVES]),
         "form": form,
         "snippet": snippet.snippet_of(found, request.build_absolute_uri("/").rstrip("/")),
         "may_edit": can(request.user, found, Role.EDITOR) and found.deleted_at is None,
@@ -193,7 +210,8 @@ def _version_context(request: HttpRequest, found: RegisteredVersion, form: Alias
 
 def _tell(request: HttpRequest, move: AliasMove) -> None:
     if move.stage == AliasMove.Stage.WAITING:
-        messages.info(request, f"{move.alias} is protected: it moves to {move.to} when somebody else approves.")
+        who = move.reviewer or "somebody else"
+        messages.info(request, f"{move.alias} moves to {move.to} when {who} has approved.")
     elif move.to is None:
         messages.success(request, f"{move.alias} names no version any more.")
     else:

@@ -57,3 +57,11 @@ def test_onnx_computes_the_same_or_says_why_there_is_none(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="torch cannot export it"):
         write_onnx(tmp_path / "none.onnx", Branching(), torch.zeros(1, 4))
     assert not (tmp_path / "none.onnx").exists()
+
+
+def test_a_model_of_nan_gets_no_onnx_file_that_nobody_could_compare(tmp_path: Path) -> None:
+    net = nn.Linear(4, 2)
+    nn.init.constant_(net.weight, float("nan"))
+    with pytest.raises(ValueError, match="its own answer is not finite"):
+        write_onnx(tmp_path / "nan.onnx", net, torch.rand(1, 4))
+    assert not (tmp_path / "nan.onnx").exists()

@@ -14,6 +14,7 @@ import torch
 from tests.trainer_core.standalone.trained import arrays, images, lines, spec_of, table, train
 from trainer_core.launching import build
 from trainer_core.spec import DataRef
+from trainer_core.standalone import answers
 from trainer_core.standalone.inputs import InputError, Line, Prompt
 from trainer_core.standalone.predictor import Predictor
 from trainer_core.zoo.lines import labelled
@@ -146,3 +147,33 @@ def test_numbers_are_taken_as_the_table_writes_them_and_as_everybody_does(tmp_pa
     assert predictor.table(path)["size"][-1] == "1234.5"
     path.write_text("size,answer\n7,no\n")
     assert predictor.table(path) == {"size": ["7"], "answer": ["no"]}
+
+
+def test_what_is_no_number_is_said_instead_of_a_class(tmp_path: Path) -> None:
+    rows = Predictor(train(spec_of("TabularMLP", table(tmp_path), members=2), tmp_path / "rows"))
+    assert rows.predict([{"size": "nan", "kind": "elm"}, {"size": "inf"}]), "as missing"
+    with pytest.raises(InputError, match="NaN for example 2 of 2"):
+        rows._told(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]))
+    assert rows._told(torch.tensor([[0.0, float("-inf")]]))[0]["classes"][0]["probability"] == 1
+    with torch.no_grad():
+        for weight in rows.model.parameters():
+            weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="its weights are NaN"):
+        rows.predict([{"size": "1"}])
+    text = Predictor(
+        train(spec_of("CharTransformer", DataRef("zoo", "TinyText"), width=16, depth=1, heads=2), tmp_path)
+    )
+    with torch.no_grad():
+        for weight in text.model.parameters():
+            weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="answers NaN"):
+        text.predict(["Shall I"])
+
+
+def test_a_program_that_sends_something_else_is_told_what_the_model_takes(tmp_path: Path) -> None:
+    file = train(spec_of("TabularMLP", table(tmp_path), members=2), tmp_path / "rows")
+    order = {"checkpoint": str(file), "given": {"kind": "text", "what": "hello"}}
+    with pytest.raises(InputError, match="takes a row; what was given is a text"):
+        answers.try_it(order)
+    order["given"] = {"kind": "row", "what": {"size": "1"}}
+    assert answers.try_it(order)["prediction"]["label"] in ("yes", "no")
