@@ -312,6 +312,17 @@ def test_a_trainer_tells_what_it_has_imported() -> None:
     assert not {"os", "json", "trainer_core", "tests"} & set(found)
 
 
+@pytest.mark.usefixtures("own_lightning")
+def test_what_the_engine_stands_for_is_no_package_that_a_reader_needs() -> None:
+    from trainer_core.compat.lightning import install
+
+    install()
+    import lightning.pytorch
+
+    assert "trainer_core" in str(lightning.pytorch.__file__)
+    assert "lightning" not in imported()
+
+
 def test_a_zip_is_made_piece_by_piece(tmp_path: Path) -> None:
     large = tmp_path / "large"
     large.write_bytes(os.urandom(1000) * (SMALL_BYTES // 1000 + 1000))
