@@ -51,11 +51,14 @@ class Choices:
         return [name for name, use in self.uses.items() if use != "ignore" and name != self.target]
 
 
-def suggest(schema: dict[str, Any], wanted: Mapping[str, Any] | None = None) -> Choices:
-    """A good guess from what inspection found; `wanted` overrides parts of it. ValueError, in words, if it cannot."""
+def suggest(schema: dict[str, Any], wanted: Mapping[str, Any] | None = None, name: str = "") -> Choices:
+    """A good guess from what inspection found, and of the `name` of the dataset, which often is that of the target.
+
+    `wanted` overrides parts of it. ValueError, in words, if it cannot.
+    """
     wanted = _checked(dict(wanted or {}))
     columns = {c["name"]: c for c in schema["columns"]}
-    target = str(wanted.pop("target", "") or _likely_target(columns))
+    target = str(wanted.pop("target", "") or _likely_target(columns, name))
     task: Task = wanted.pop("task", None) or task_of(columns.get(target, {}))
     uses: dict[str, Use] = {name: _use_of(column) for name, column in columns.items() if name != target}
     uses.update(dict.fromkeys(twins(schema, target), "ignore"))
@@ -207,12 +210,13 @@ def _checked(wanted: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-def _likely_target(columns: Mapping[str, Mapping[str, Any]]) -> str:
+def _likely_target(columns: Mapping[str, Mapping[str, Any]], dataset: str) -> str:
     usable = [name for name, c in columns.items() if c["type"] in ("number", "category")] or list(columns)
-    for wanted in _TARGET_NAMES:
-        for name in usable:
-            if name.lower() == wanted:
-                return name
+    of_name = {name.lower(): name for name in reversed(usable)}
+    for wanted in (dataset.strip().lower(), *_TARGET_NAMES):
+        beside = "z" in of_name and wanted == "y"  # of x, y and z none is more likely than the last column
+        if wanted in of_name and not beside:
+            return of_name[wanted]
     return usable[-1]
 
 

@@ -269,9 +269,11 @@ class ChoicesForm(forms.Form):
     drop_missing_target = forms.BooleanField(label="Leave out rows without a target", required=False)
     shown_target = forms.CharField(required=False, widget=forms.HiddenInput)  # for which the uses were suggested
 
-    def __init__(self, data: Any = None, *, schema: dict[str, Any], known: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, data: Any = None, *, schema: dict[str, Any], known: dict[str, Any] | None = None, name: str = ""
+    ) -> None:
         self.schema, self.columns = schema, schema["columns"]
-        guess = suggest(schema, known)
+        guess = suggest(schema, known, name)
         initial = {**guess.to_dict(), "task": "", "split": "", "shown_target": guess.target}
         if known:
             initial |= {"task": guess.task, "split": guess.split}

@@ -31,6 +31,8 @@ def run_results(request: HttpRequest, pk: int) -> HttpResponse:
     run = _run(request, pk)
     result = results_of(run)
     context = {"run": run, "project": run.project, "tab": "results", "result": result, "why": why_none(run, result)}
+    if result is not None and result.checkpoint:  # it may be gone by now
+        context["usable"] = run.checkpoints.usable().filter(fence=result.fence, name=result.checkpoint).first()
     return render(request, "tracking/results.html", {**context, **shown(result)})
 
 

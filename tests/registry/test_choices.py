@@ -175,6 +175,23 @@ TITANIC = "survived,age,class,pclass,alive\n" + "".join(
 )
 
 
+@pytest.mark.parametrize(
+    ("header", "name", "target"),
+    [
+        ("mpg,weight,origin", "mpg", "mpg"),
+        ("mpg,weight,origin", "cars", "origin"),
+        ("carat,price,x,y,z", "diamonds", "price"),
+        ("x,y,z,w", "boxes", "w"),
+        ("a,y,b", "curve", "y"),
+        ("class,Survived,fare", "", "Survived"),
+    ],
+)
+def test_the_target_is_guessed_from_names(tmp_path: Path, header: str, name: str, target: str) -> None:
+    width = header.count(",") + 1
+    rows = "\n".join(",".join(str((i * (k + 3)) % 17 / 2) for k in range(width)) for i in range(40))
+    assert suggest(schema(tmp_path, f"{header}\n{rows}\n"), name=name).target == target
+
+
 def test_a_column_that_says_the_same_as_the_target_is_left_out(tmp_path: Path) -> None:
     found = schema(tmp_path, TITANIC)
     guess = suggest(found)

@@ -87,6 +87,7 @@ def test_a_row_is_predicted_by_a_trainer_of_a_worker(people: People, trained: Ch
     assert asked.result["prediction"]["label"] in ("yes", "no")
     page = page_of(people, trained, asked)
     assert f"<bdi>{asked.result['prediction']['label']}</bdi>" in page
+    assert "<bdi>answer</bdi>" in page, "what was predicted"
     assert 'value="3"' in page, "what was typed is still there"
     assert not (path_of(trained).parents[2] / f"preflight-{asked.pk}").exists()
 

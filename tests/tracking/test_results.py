@@ -16,7 +16,7 @@ from studio.tracking.models import RunResult
 from studio.tracking.results import keep_results, why_none
 from studio.worker.spool import event_handler
 from tests.access.people import People
-from tests.factories import make_attempt, make_run, make_token
+from tests.factories import make_attempt, make_checkpoint, make_run, make_token
 
 pytestmark = pytest.mark.django_db
 PREVIEW = {"kind": "table", "row": 17, "values": [["size", "3"], ["colour", "<b>red</b>"]]}
@@ -97,6 +97,18 @@ def test_the_page_of_a_classifier(people: People) -> None:
         assert words in text, words
     assert "<b>red</b>" not in text, "what is in a file is not markup"
     assert text.count("<result-chart") == 1
+
+
+def test_the_page_leads_to_trying_the_checkpoint_that_it_is_of(people: People) -> None:
+    run = running(people)
+    keep_results(run.pk, 1, CLASSES)
+    address, words = reverse("run-results", args=[run.pk]), "Try it on an input of your own"
+    assert words not in people.client("viewer").get(address).content.decode(), "there is no such checkpoint"
+    for step in (7, 12):
+        make_checkpoint(run, step=step, fence=1, name=f"step-{step:08}-f1")
+    found = make_checkpoint(run, step=9, fence=1, name="step-00000009-f1")
+    text = people.client("viewer").get(address).content.decode()
+    assert f'<a href="{reverse("checkpoint-use", args=[found.pk])}">{words}</a>' in text
 
 
 def test_the_page_of_a_regression_says_what_is_not_finite(people: People) -> None:

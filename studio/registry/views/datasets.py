@@ -134,7 +134,8 @@ def dataset_version_choices(request: HttpRequest, pk: int) -> HttpResponse:
     if "args" in found.schema:
         return _choose_arguments(request, found)
     known = found.info.get("choices")
-    form = ChoicesForm(request.POST if request.method == "POST" else None, schema=found.schema, known=known)
+    given = request.POST if request.method == "POST" else None
+    form = ChoicesForm(given, schema=found.schema, known=known, name=found.dataset.name)
     if request.method == "POST" and form.is_valid():
         choose(found, form.checked)
         return redirect("dataset-version", found.pk)
