@@ -184,6 +184,54 @@ def test_a_function_that_makes_a_network_is_trained(tmp_path: Path) -> None:
     assert trainer.optimizers[0].param_groups[0]["lr"] == 0.01
 
 
+FACTORIES = """
+from torch import nn
+
+
+class Mixer(nn.Module):
+    '''Mixes.
+
+    Args:
+        depth: How many layers.
+    '''
+
+    def __init__(self, width=64, depth: int = 4, in_chans=3, num_classes=10):
+        super().__init__()
+        self.depth = depth
+        self.layers = nn.Sequential(nn.Conv2d(in_chans, width, 2), nn.Flatten(), nn.LazyLinear(num_classes))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def _create(name, pretrained=False, **kwargs):
+    return Mixer(**kwargs)
+
+
+def tiny(pretrained=False, **kwargs):
+    return Mixer(width=8, **kwargs)
+
+
+def small(pretrained=False, **kwargs) -> nn.Module:
+    given = dict(width=16, **kwargs)
+    return _create("small", pretrained=pretrained, **dict(given, depth=2))
+"""
+
+
+@pytest.mark.parametrize(("name", "asked"), [("tiny", ["depth", "in_chans", "num_classes"]), ("small", ["in_chans", "num_classes"])])  # fmt: skip
+def test_what_a_function_passes_on_to_a_class_is_asked_and_filled_in(
+    tmp_path: Path, name: str, asked: list[str]
+) -> None:
+    (tmp_path / "nets.py").write_text(FACTORIES)
+    order = {"wants": "model", "source": "file", "path": str(tmp_path / "nets.py"), "class": name}
+    said = {p["name"]: p for c in describe(order)["classes"] if c["name"] == name for p in c["params"]}
+    assert [n for n in said if n in ("width", "depth", "in_chans", "num_classes", "name")] == asked
+    assert said.get("depth", {"help": "How many layers."})["help"] == "How many layers."
+    model, _ = trained(FACTORIES, name, Digits(), tmp_path, **({"depth": 3} if name == "tiny" else {}))
+    assert model.net.layers[0].in_channels == 1, "the digits are grey"
+    assert (model.net.depth, model.net.layers[0].out_channels) == ((3, 8) if name == "tiny" else (2, 16))
+
+
 def test_numbers_are_fitted_by_squares(tmp_path: Path) -> None:
     code = "from torch import nn\nclass Line(nn.Linear):\n    def __init__(self, in_features):\n        super().__init__(in_features, 1)\n    def forward(self, x):\n        return super().forward(x)\n"
     _, trainer = trained(code, "Line", Diabetes(), tmp_path)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from torch import nn
 
 from trainer_core.describe import Range, argument_texts, is_plain
+from trainer_core.networks.passed_on import passed_on
 from trainer_core.zoo.facts import CHANNELS, CLASSES, FEATURES, LENGTHS, OUTPUTS, SIDES, VOCABULARY
 from trainer_core.zoo.learner import Optimizer, Schedule
 
@@ -32,12 +33,16 @@ TRAINED: dict[str, tuple[Any, Any, str]] = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """`fields` by name as (annotation, default or `empty`, words); those of `from_data` may be left to the data."""
+    """`fields` by name as (annotation, default or `empty`, words); those of `from_data` may be left to the data.
+
+    Those of `passed_on` reach the network by the **kwargs of a function.
+    """
 
     maker: Callable[..., nn.Module]
     fields: dict[str, tuple[Any, Any, str]] = field(default_factory=dict)
     configuration: tuple[str, type] | None = None
     from_data: tuple[str, ...] = ()
+    passed_on: tuple[str, ...] = ()
 
     def signature(self) -> inspect.Signature:
         """Required ones that no form can give stay required; what the data knows is None until it does."""
@@ -64,6 +69,7 @@ class Arguments:
         """The network; arguments that only say how it is trained are left out, and None of `from_data` too."""
         left = {n: self._fitted(n, v) for n, v in given.items() if not (v is None and n in self.from_data)}
         own = {n: v for n, v in left.items() if n in _parameters(self.maker)}
+        own |= {n: left[n] for n in self.passed_on if n in left and left[n] != self.fields[n][1]}
         if self.configuration:
             name, kind = self.configuration
             names = {f.name for f in dataclasses.fields(kind)}
@@ -91,16 +97,29 @@ def arguments_of(maker: Callable[..., nn.Module]) -> Arguments:
         for one in dataclasses.fields(kind):
             if one.init:
                 fields[one.name] = (inner.get(one.name, parameter.empty), _default_of(one), words.get(one.name, ""))
+    further = _passed_on(maker, set(fields))
+    fields |= further
     from_data = tuple(n for n, (_, default, _) in fields.items() if _is_known_by_data(n, default))
     for name in from_data:
         fields[name] = _left_to_data(*fields[name])
     fields |= {n: trained for n, trained in TRAINED.items() if n not in fields}
-    return Arguments(maker, fields, configuration, from_data)
+    return Arguments(maker, fields, configuration, from_data, tuple(further))
 
 
 def _parameters(maker: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     every = inspect.signature(maker).parameters.items()
     return {n: p for n, p in every if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY)}
+
+
+def _passed_on(maker: Callable[..., Any], known: set[str]) -> dict[str, tuple[Any, Any, str]]:
+    """Fields of what a function makes with its **kwargs; required ones too, as nothing else gives them."""
+    found: dict[str, tuple[Any, Any, str]] = {}
+    for called, names in passed_on(maker):
+        hints, texts, own = _hints_of(called), _texts_of(called), _parameters(called)
+        for name in names:
+            if name in own and name not in known and name not in found:
+                found[name] = (hints.get(name, inspect.Parameter.empty), own[name].default, texts.get(name, ""))
+    return found
 
 
 def _hints_of(owner: Any) -> dict[str, Any]:
