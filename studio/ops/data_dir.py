@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,3 +111,9 @@ def _unusable(error: OSError) -> DataDirError:
     return DataDirError(
         f"The data directory {settings.DATA_DIR} cannot be used: {error.strerror}. Choose another with --data-dir."
     )
+
+
+def up_command() -> str:
+    """How to start the studio of this data directory."""
+    usual = Path(settings.BASE_DIR) / "data" == Path(settings.DATA_DIR)
+    return "python manage.py up" if usual else f"python manage.py up --data-dir {shlex.quote(str(settings.DATA_DIR))}"

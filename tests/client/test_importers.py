@@ -53,6 +53,15 @@ def same(given: Any, wanted: Any) -> bool:
     return repr([float(v) for v in given]) == repr([float(v) for v in wanted])
 
 
+def test_a_package_that_is_missing_is_named_with_its_command(
+    bring_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "events.out.tfevents.1").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing.event_file_loader", None)
+    assert bring_in("tensorboard", tmp_path) == 2
+    assert "pip install tensorboard" in capsys.readouterr().err
+
+
 def test_tensorboard(bring_in: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from studio.client import Client
 from studio.client.importers import KINDS
+from studio.registry.builtin import sync_builtins
 from studio.reports.models import ShareLink
 from studio.runs.models import Run
 from tests import factories
@@ -51,3 +53,13 @@ def test_the_program_of_the_readme_writes_a_report_and_shares_it(
     assert link.embed_on == ["https://wiki.example"] and link.revoked_at is not None
     assert link.report is not None and not link.report.is_draft
     assert "/s/" in capsys.readouterr().out
+
+
+def test_the_program_of_the_readme_queues_a_run_and_a_test_after_it(server: str, people: Any) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", section("Before and beside a run"), re.DOTALL)
+    factories.make_project("My project", team=people.team)
+    sync_builtins()
+    exec(program, {"client": Client(server, token=factories.make_token(people.editor)[1])})  # noqa: S102
+    train, test = Run.objects.order_by("pk")
+    assert train.spec["trainer"]["max_epochs"] == 20
+    assert (test.after, test.after_checkpoint, test.spec["extras"]["stage"]) == (train, "best", "test")

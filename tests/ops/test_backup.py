@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from studio.ops.backup import BackupError, back_up, bring_back
+from studio.ops.data_dir import up_command
 
 
 @pytest.fixture
@@ -75,3 +76,11 @@ def test_something_else_than_an_archive_is_refused(studio: Path, tmp_path: Path)
     (tmp_path / "text").write_text("no archive")
     with pytest.raises(BackupError, match="cannot be read"):
         bring_back(tmp_path / "text")
+
+
+def test_what_was_restored_elsewhere_is_started_there(tmp_path: Path, settings: Any) -> None:
+    assert up_command().endswith(f"up --data-dir {settings.DATA_DIR}")
+    use(tmp_path / "my data", settings)
+    assert up_command() == f"python manage.py up --data-dir '{tmp_path}/my data'"
+    settings.DATA_DIR = settings.BASE_DIR / "data"
+    assert up_command() == "python manage.py up"

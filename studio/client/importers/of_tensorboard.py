@@ -34,8 +34,10 @@ def find(path: Path) -> Iterator[Found]:
 
 
 def _events(files: list[Path]) -> Iterator[Any]:
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-
+    try:
+        from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+    except ImportError as error:
+        raise ImportError("Event files need the package tensorboard: pip install tensorboard") from error
     for file in files:
         yield from LegacyEventFileLoader(str(file)).Load()
 

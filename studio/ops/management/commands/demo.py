@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from studio.ops.data_dir import DataDirError
+from studio.ops.data_dir import DataDirError, up_command
 from studio.ops.demo import DemoError, fill_demo
 from studio.ops.redis_server import RedisServerError
 from studio.ops.up import UpError
@@ -22,7 +22,7 @@ class Command(BaseCommand):
             project = fill_demo(self._say)
         except (DemoError, UpError, DataDirError, RedisServerError) as error:
             sys.exit(str(error))
-        self._say(f"The project {project.name} of {project.team.name} is filled. Look at it with: python manage.py up")
+        self._say(f"The project {project.name} of {project.team.name} is filled. Look at it with: {up_command()}")
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from studio.ops.backup import BackupError, bring_back
-from studio.ops.data_dir import DataDirError, exclusively, make_private
+from studio.ops.data_dir import DataDirError, exclusively, make_private, up_command
 
 
 class Command(BaseCommand):
@@ -28,4 +28,4 @@ class Command(BaseCommand):
                 bring_back(file)
         except (BackupError, DataDirError) as error:
             sys.exit(str(error))
-        self.stdout.write(f"{settings.DATA_DIR} is filled. Start it with: python manage.py up")
+        self.stdout.write(f"{settings.DATA_DIR} is filled. Start it with: {up_command()}")
