@@ -32,6 +32,7 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
         self._wake_name = f"{WAKE}:{id(self)}"
         self._client: Any = None
+        self._rings: set[asyncio.Task[None]] = set()  # a loop alone does not keep a task from being collected
 
     def add(self, streams: list[str], listener: Listener) -> None:
         """Listen to streams from now on."""
@@ -58,7 +59,9 @@ class Hub:
     def _ring(self) -> None:
         """End the blocking read, so that it begins again with the new streams."""
         if self._client is not None:
-            asyncio.get_running_loop().create_task(self._send_wake())
+            ring = asyncio.get_running_loop().create_task(self._send_wake())
+            self._rings.add(ring)
+            ring.add_done_callback(self._rings.discard)
 
     async def _send_wake(self) -> None:
         client = async_connection()
