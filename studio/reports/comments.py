@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from studio.accounts import activity
 from studio.accounts.access import readers_of
-from studio.accounts.models import User
+from studio.accounts.models import Project, User
 from studio.core.markdown import mentions, plain
 from studio.reports.errors import ReviewError
 from studio.reports.models import Comment, Report
@@ -82,12 +82,12 @@ def edit(*, comment: Comment, text: str) -> None:
         comment.text, comment.edited_at = text, timezone.now()
         comment.save(update_fields=["text", "edited_at"])
         named = [name for name in mentions(text) if name not in before]
-        if named and (people := _members(comment, named)):
+        if named and (people := _members(comment.project, named)):
             activity.add(
                 project=comment.project,
                 actor=comment.author,
                 kind="comment.edit",
-                title=f"{comment.author} named you in a comment on {comment.about}",
+                title=f"{comment.author} named people in a comment on {comment.about}",
                 text=plain(text),
                 url=address(comment),
                 people=dict.fromkeys(people, "named"),
@@ -143,13 +143,18 @@ def _concerned(made: Comment) -> dict[int, str]:
         wrote = Comment.objects.filter(author__isnull=False)
         wrote = wrote.filter(pk=made.parent_id) | wrote.filter(parent_id=made.parent_id)
         people.update(dict.fromkeys(wrote.values_list("author_id", flat=True), "thread"))
-    people.update(dict.fromkeys(_members(made, mentions(made.text)), "named"))
+    people.update(dict.fromkeys(named_in(made.project, made.text), "named"))
     return people
 
 
-def _members(made: Comment, names: Sequence[str]) -> list[int]:
+def named_in(project: Project, text: str) -> list[int]:
+    """Who is named with an @ and sees the project. One query where anybody is."""
+    return _members(project, mentions(text))
+
+
+def _members(project: Project, names: Sequence[str]) -> list[int]:
     """Those who see the project and have one of these log-in names (in lower case)."""
     if not names:
         return []
-    rows = readers_of(made.project).values_list("pk", "username")
+    rows = readers_of(project).values_list("pk", "username")
     return [pk for pk, name in rows if name.lower() in names]

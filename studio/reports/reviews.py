@@ -11,7 +11,7 @@ from studio.accounts.access import readers_of
 from studio.accounts.audit import record
 from studio.accounts.models import User
 from studio.core.markdown import plain
-from studio.reports.comments import LONGEST
+from studio.reports.comments import LONGEST, named_in
 from studio.reports.errors import ReviewError
 from studio.reports.models import ReviewRequest
 from studio.runs.models import Run
@@ -29,10 +29,11 @@ def ask(*, run: Run, by: User, reviewer: User, note: str = "") -> ReviewRequest:
     try:
         with transaction.atomic():
             made = ReviewRequest.objects.create(run=run, asked_by=by, reviewer=reviewer, note=note.strip()[:LONGEST])
-            title = f"{by} asks you to review {run}"
+            title = f"{by} asks {reviewer} to review {run}"
+            people = {**dict.fromkeys(named_in(run.project, note), "named"), reviewer.pk: "asked"}
             activity.add(
                 project=run.project, actor=by, kind="review.ask", title=title, text=plain(note), url=address(run),
-                people={reviewer.pk: "asked"},
+                people=people,
             )  # fmt: skip
             record(by, "review.ask", run, reviewer=reviewer.username)
     except IntegrityError as error:
@@ -53,7 +54,8 @@ def answer(*, review: ReviewRequest, by: User, approve: bool, words: str = "") -
         if not rows.update(state=state, answer=words, answered_at=timezone.now()):
             raise ReviewError("This review has been answered or withdrawn already.")
         run = review.run
-        people = {pk: "answered" for pk in (review.asked_by_id, run.created_by_id) if pk is not None}
+        people = dict.fromkeys(named_in(run.project, words), "named")
+        people |= {pk: "answered" for pk in (review.asked_by_id, run.created_by_id) if pk is not None}
         title = f"{by} {WORDS[state]} {run}"
         kind = "review.approve" if approve else "review.changes"
         activity.add(

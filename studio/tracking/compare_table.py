@@ -25,6 +25,7 @@ class Cell:
     step: Any = None
     delta: str = ""
     is_best: bool = False
+    odd: int = 0  # how many values were NaN or infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ def metric_row(variants: Sequence[Variant], name: str, way: Direction) -> Row:
         one = variant.runs[0].summary.get(name, {}) if len(variant.runs) == 1 else {}
         text = spread.text if spread.mean is not None else _without(variant, name)
         delta = _delta(spread, spreads[0], way) if variant is not variants[0] else ""
-        cells.append(Cell(text, one.get(STEPS[way]), delta, best is not None and spread.mean == best))
+        odd = sum(run.summary.get(name, {}).get("nonfinite") or 0 for run in variant.runs)
+        is_best = best is not None and spread.mean == best
+        cells.append(Cell(text, one.get(STEPS[way]), delta, is_best, odd if spread.mean is not None else 0))
     return Row(name, WORDS[way], cells)
 
 

@@ -54,3 +54,21 @@ def test_curves_beside_the_table_follow_what_is_ticked(visit: Visit, project: in
     page.wait_for_function(
         "() => [...document.querySelectorAll('side-charts [data-metric]')].some((card) => Number(card.dataset.points) > 0)"
     )
+
+
+def test_rows_say_which_curve_is_theirs_and_keys_pin_them_or_make_them_the_baseline(visit: Visit, project: int) -> None:
+    page = visit.page
+    visit.goto(f"/projects/{project}/?charts=1")
+    expect(page.locator("tr[data-number='2'] run-swatch line")).to_be_attached()
+    expect(page.locator("tr[data-run] run-swatch")).to_have_count(5)
+    page.locator("h1").click()
+    page.keyboard.press("j")
+    page.keyboard.press("b")
+    page.wait_for_url("**base=6*")
+    expect(page.locator("tr.is-base")).to_have_attribute("data-number", "6")
+    page.locator("h1").click()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("p")
+    page.wait_for_url("**pin=5*")
+    expect(page.locator("tr.is-pinned")).to_have_attribute("data-number", "5")

@@ -143,6 +143,14 @@ def test_a_review_is_asked_for_once_and_answered_once(people: People, run: Run) 
     assert ReviewRequest.objects.filter(state="open").count() == 1
 
 
+def test_who_is_named_beside_a_review_is_told_too(people: People, run: Run) -> None:
+    review = reviews.ask(run=run, by=people.editor, reviewer=people.viewer, note="@owner knows the data, @stranger not")
+    assert told("review.ask") == [{str(people.viewer.pk): "asked", str(people.owner.pk): "named"}]
+    assert Activity.objects.get(kind="review.ask").title == f"editor asks viewer to review {run}"
+    reviews.answer(review=review, by=people.viewer, approve=True, words="@owner please promote it")
+    assert told("review.approve") == [{str(people.owner.pk): "named", str(people.editor.pk): "answered"}]
+
+
 def test_every_tab_of_a_run_says_what_its_reviewers_say(people: People, run: Run) -> None:
     def tab(who: str) -> str:
         return " ".join(people.client(who).get(reverse("run-config", args=[run.pk])).content.decode().split())

@@ -224,6 +224,14 @@ def test_the_table_says_which_is_best_how_far_the_others_are_and_what_they_took(
     assert ">–<" in rows["GPU-hours"], "the third held no GPU"
 
 
+def test_a_run_with_nan_says_so_beside_its_best_value(people: People, editor: Client) -> None:
+    first, _ = made(people, (0.1, 1, 0.9), (0.2, 1, 0.8))
+    first.summary["val_acc"]["nonfinite"] = 12
+    first.save(update_fields=["summary"])
+    text = page(people, editor, runs="1,2")
+    assert text.count("12 not finite") == 1
+
+
 def test_what_the_address_names_and_the_page_has_not_is_said(people: People, editor: Client) -> None:
     first, second = made(people, (0.1, 1, 0.9), (0.2, 1, 0.8))
     Run.objects.filter(pk=first.pk).update(archived_at=first.created_at)

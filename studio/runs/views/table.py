@@ -39,7 +39,7 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
     for one in [one for one in table.groups if not can_group(one)]:
         table.groups.remove(one)
         table.notices.append(f"Runs are not grouped by {one.title.lower()}.")
-    context = {
+    context: dict[str, Any] = {
         "project": found,
         "table": table,
         "filter": marked(table),
