@@ -209,12 +209,6 @@ RQ_QUEUES = {
     for name in ("runs", "control")
 }
 RQ = {"COMMIT_MODE": "on_db_commit"}
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}]},
-    }
-}
 
 LEASE_S, HEARTBEAT_S, REAP_EVERY_S, LEASE_GRACE_S = 15.0, 5.0, 5.0, 2.0
 EXTERNAL_LEASE_S = 120.0  # of programs elsewhere, which answer over the network
