@@ -54,8 +54,10 @@ export function subscribe(channel, cursor, handler) {
     channels.set(channel, entry);
   }
   entry.handlers.add(handler);
-  if (socket?.readyState === WebSocket.OPEN) send({ op: "sub", ch: channel, cursor: entry.cursor });
-  else connect();
+  if (socket?.readyState === WebSocket.OPEN) {
+    send({ op: "sub", ch: channel, cursor: entry.cursor });
+    show("live"); // it may have opened before the page had a place for it
+  } else connect();
   return () => {
     entry.handlers.delete(handler);
     if (entry.handlers.size || channels.get(channel) !== entry) return;
@@ -152,4 +154,5 @@ if (typeof document !== "undefined") {
   document.addEventListener("resume", renew);
   addEventListener("pageshow", (event) => event.persisted && renew());
   addEventListener("online", renew);
+  if (document.querySelector?.("script[data-live]")) connect(); // a page that is live at once, before it has been read
 }

@@ -27,6 +27,7 @@ import "./tracking/par-coords.js";
 import "./tracking/results.js";
 import "./tracking/run-swatch.js";
 import "./tracking/scatter-plot.js";
+import "./tracking/soon.js";
 import "./tracking/spark-line.js";
 import "./tracking/system.js";
 

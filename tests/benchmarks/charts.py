@@ -45,7 +45,7 @@ document.addEventListener("readystatechange", () => {
   const runs = sessionStorage.getItem("runs");
   const grid = runs && document.readyState === "interactive" && document.querySelector("chart-grid");
   if (!grid) return;
-  for (const name of ["run", "mode", "samples", "settled", "layoutUrl", "token"]) delete grid.dataset[name];
+  for (const name of ["run", "cursor", "mode", "samples", "settled", "layoutUrl", "token"]) delete grid.dataset[name];
   grid.dataset.url = "/series/";
   grid.setAttribute("runs", runs);
 });

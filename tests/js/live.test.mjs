@@ -184,3 +184,23 @@ test("a page that is shown for the first time, or listens to nothing, opens no o
   handlers.pageshow({ persisted: false });
   assert.equal(FakeSocket.all.length, 1);
 });
+
+test("a page that is live opens its socket before anything in it wants to hear", async () => {
+  document.querySelector = (selector) => (selector === "script[data-live]" ? {} : null);
+  const early = await import("../../static/js/live.js?a-live-page");
+  delete document.querySelector;
+  assert.equal(FakeSocket.all.length, 1);
+  shown.hidden = true;
+  newest().open();
+  assert.deepEqual(newest().sent, []);
+  shown.hidden = true; // the page had no place for it yet
+  const end = early.subscribe("run:12", 3, () => {});
+  assert.deepEqual(newest().sent, [{ op: "sub", ch: "run:12", cursor: 3 }]);
+  assert.deepEqual([FakeSocket.all.length, shown.hidden, shown.dataset.state], [1, false, "live"]);
+  end();
+});
+
+test("other pages have no socket until something wants to hear", async () => {
+  await import("../../static/js/live.js?another-page");
+  assert.equal(FakeSocket.all.length, 0);
+});

@@ -1,7 +1,9 @@
 // @ts-check
 // <notification-bell>: how many notifications are not read, asked for again while the page is looked at.
+import { idle } from "../core/idle.js";
 
 const EVERY_MS = 30000;
+const BEGIN_MS = 2000; // at the latest
 
 /**
  * What stands on the bell: nothing for none, "99+" for more than fit.
@@ -17,7 +19,7 @@ if (globalThis.customElements) {
       this.onVisible = () => { if (!document.hidden) this.load(); };
       document.addEventListener("visibilitychange", this.onVisible);
       this.timer = setInterval(this.onVisible, EVERY_MS);
-      this.load();
+      void idle(BEGIN_MS).then(() => this.load());
     }
 
     disconnectedCallback() {

@@ -1,8 +1,10 @@
 // @ts-check
 // <log-tail data-url data-channel data-lines>: the last lines of a run's output, as they come.
+import { idle } from "../core/idle.js";
 import { subscribe } from "../live.js";
 
 const MOST_CHARACTERS = 16000;
+const BEGIN_MS = 1000; // at the latest
 
 /**
  * The last `count` lines of a text, without the escape sequences of terminals, each as its last rewrite left it.
@@ -25,7 +27,7 @@ export class LogTail extends HTMLElement {
     this.end = subscribe(this.dataset.channel ?? "", Number.MAX_SAFE_INTEGER, (message) => {
       if (message.t === "log") this.take(message.f ?? 0, message.o ?? 0, String(message.d));
     });
-    this.load();
+    void idle(BEGIN_MS).then(() => this.load());
   }
 
   disconnectedCallback() {

@@ -1,8 +1,8 @@
 // @ts-check
 // <chart-grid>: the charts of a run or of several, each loaded when it can be seen and then extended live.
 //
-// data-url of the series; data-run, or runs="1,2,3" with names in data-names (JSON); data-mode overview or all;
-// data-layout: id of the JSON with how they are arranged.
+// data-url of the series; data-run with data-cursor, the newest frame when the page was made, or runs="1,2,3" with names in
+// data-names (JSON); data-mode overview or all; data-layout: id of the JSON with how they are arranged.
 import { setCursor, subscribe } from "../live.js";
 import { DEFAULTS, pinnedOf, shelves, withHidden, withMove, withPin, withSection } from "./arrangement.js";
 import { served } from "./axes.js";
@@ -67,9 +67,17 @@ export class ChartGrid extends HTMLElement {
     this.useTools();
     this.showRuns();
     plotly().catch(() => {}); // while the first point is on its way; what fails is said when a chart is drawn
-    this.load().then(() => {
-      this.ends = this.sources?.map((source) => subscribe(`run:${source.id}`, source.feed.cursor, (message) => this.receive(source, message)));
-    });
+    void this.start();
+  }
+
+  /** What follows the page is heard from the beginning, while what was before is on its way. */
+  async start() {
+    const { cursor } = this.dataset;
+    const hear = () => { this.ends = this.sources?.map((one) => subscribe(`run:${one.id}`, Number(cursor ?? one.feed.cursor), (message) => this.receive(one, message))); };
+    if (cursor !== undefined) hear();
+    if (cursor === "0") this.arrange(); // nothing was before
+    else await this.load();
+    if (cursor === undefined && this.isConnected) hear();
   }
 
   disconnectedCallback() {

@@ -102,6 +102,12 @@ def chart_library() -> SafeString:
 
 
 @register.simple_tag
+def charts_soon() -> SafeString:
+    """For the head of a page that leads to charts: their library comes and is compiled while nothing else is to do."""
+    return format_html('<link rel="prefetch" as="script" href="{}" data-charts-soon>', static(PLOTLY))
+
+
+@register.simple_tag
 def state_pill(state: str) -> SafeString:
     """A state as icon and word; never colour alone."""
     symbol, word = STATES.get(str(state), ("help-circle", str(state)))
