@@ -27,6 +27,7 @@ CODEMIRROR = {
     "@codemirror/autocomplete": "6.20.4",
     "@codemirror/commands": "6.11.1",
     "@codemirror/lang-python": "6.2.1",
+    "@codemirror/lang-yaml": "6.1.2",
     "@codemirror/language": "6.13.1",
     "@codemirror/lint": "6.8.5",
     "@codemirror/search": "6.7.2",
@@ -37,6 +38,7 @@ CODEMIRROR = {
     "@lezer/highlight": "1.2.5",
     "@lezer/lr": "1.4.12",
     "@lezer/python": "1.1.19",
+    "@lezer/yaml": "1.0.3",
     "@marijn/find-cluster-break": "1.0.4",
     "crelt": "1.0.7",
     "esbuild": "0.25.12",
@@ -47,6 +49,7 @@ CODEMIRROR_EXPORTS = """
 export { EditorState } from "@codemirror/state";
 export { EditorView } from "@codemirror/view";
 export { python } from "@codemirror/lang-python";
+export { yaml } from "@codemirror/lang-yaml";
 export { lintGutter, setDiagnostics } from "@codemirror/lint";
 export { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 export { tags } from "@lezer/highlight";
@@ -250,7 +253,7 @@ def sprite(source: Path) -> str:
 
 
 def bundle(version: str, folder: Path, target: Path) -> None:
-    """One ES module of CodeMirror with Python, lint marks and what they need, all in exact versions."""
+    """One ES module of CodeMirror with Python, YAML, lint marks and what they need, all in exact versions."""
     wanted = {"private": True, "dependencies": {"codemirror": version, **CODEMIRROR}}
     folder.mkdir()
     (folder / "package.json").write_text(json.dumps(wanted))

@@ -1,13 +1,13 @@
 // @ts-check
 // What every page loads: fresh times, and the custom elements of the apps.
 import "./core/keys.js"; // before the elements: a key that it takes is theirs no more
+import "./core/code-editor.js";
 import "./core/command-palette.js";
 import "./core/kept.js";
 import "./core/refused.js";
 import { refreshTimes } from "./core/times.js";
 import "./accounts/submit-once.js";
 import "./notifications/bell.js";
-import "./registry/code-editor.js";
 import "./registry/file-upload.js";
 import "./reports/mention-list.js";
 import "./reports/print-page.js";

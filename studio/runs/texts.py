@@ -68,6 +68,31 @@ def read_yaml(text: str, spec_options: Mapping[str, OptionSpec], *, model: str, 
     return values
 
 
+def lines_of(text: str) -> dict[str, int]:
+    """The line, from 1, at which each place of a text stands, as `read_yaml` names places; "" is where it stops being YAML."""
+    if len(text) > MOST_CHARACTERS:
+        return {}
+    try:
+        root = yaml.compose(text, _Plain)
+    except yaml.MarkedYAMLError as error:
+        return {} if error.problem_mark is None else {"": error.problem_mark.line + 1}
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return {}
+    found = {}
+    for part, section in _keys(root):
+        found[part.value] = part.start_mark.line + 1
+        for key, value in _keys(section):
+            is_args = part.value in ("model", "data") and key.value == "args"
+            for name, _ in _keys(value) if is_args else [(key, value)]:
+                found[f"{part.value}.{name.value}"] = name.start_mark.line + 1
+    return found
+
+
+def _keys(node: yaml.Node | None) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return [(key, value) for key, value in pairs if isinstance(key, yaml.ScalarNode)]
+
+
 def field_text(option: OptionSpec, value: Any) -> str:
     """A value as the form's field takes it; empty for the default."""
     if value is None:

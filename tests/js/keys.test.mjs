@@ -13,6 +13,7 @@ const key = (more) => ({ key: "j", ctrlKey: false, metaKey: false, altKey: false
 test("a single key counts only where nobody types, no dialog is open and nothing else took it", () => {
   assert.ok(isPlain(key({})));
   assert.ok(!isPlain(key({ target: { closest: () => ({}) } })));
+  assert.ok(!isPlain(key({ composedPath: () => [{ closest: () => ({}) }] })), "in the shadow of an element that is no field itself");
   for (const name of ["ctrlKey", "metaKey", "altKey", "defaultPrevented", "isComposing"]) assert.ok(!isPlain(key({ [name]: true })), name);
   openDialog = {};
   assert.ok(!isPlain(key({})));

@@ -147,7 +147,33 @@ def test_what_is_wrong_in_a_text_is_said_where(
     people: People, given: dict[str, Any], text: str, place: str, words: str
 ) -> None:
     found = answer(people, people.client("editor"), {**given, "yaml": text})["errors"]
-    assert any(where == place and words in told for where, told in found), found
+    assert any(where == place and words in told for where, told, _ in found), found
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "line"),
+    [
+        ("seed: 7\n\ntrainer:\n  # how long\n  max_epoch: 3\n", "trainer.max_epoch", 5),
+        ("seed: 7\nmodel:\n  args:\n    rate: 1\n", "model.rate", 4),
+        ("seed: 7\nmodel:\n  args: {lr: [}\n", "", 3),
+        ("seed: 7\nmodel:\n  args:\n    lr: much\n", "model.lr", 4),
+        ("seed: 7\ndata:\n  ref: zoo:Other\n", "data.ref", 3),
+        ("seed: 7\ntrainer: {max_epochs: 3,\n  max_steps: many}\n", "trainer.max_steps", 3),
+        ("model:\n  - 3\n", "model", 1),
+        ("3", "", None),
+        ("seed: 7\n" * 20_000, "", None),
+    ],
+)
+def test_what_is_wrong_in_a_text_has_its_line(
+    people: People, given: dict[str, Any], text: str, place: str, line: int | None
+) -> None:
+    found = answer(people, people.client("editor"), {**given, "yaml": text})["errors"]
+    assert (place, line) in [(where, at) for where, _, at in found], found
+
+
+def test_what_is_wrong_in_the_form_has_no_line(people: People, given: dict[str, Any]) -> None:
+    found = answer(people, people.client("editor"), {**given, "trainer.max_epochs": "many"})["errors"]
+    assert [(where, at) for where, _, at in found] == [("trainer.max_epochs", None)]
 
 
 def test_a_text_without_end_is_refused() -> None:

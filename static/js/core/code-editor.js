@@ -155,7 +155,8 @@ function colours({ HighlightStyle, tags }) {
 const THEME = {
   "&": { maxHeight: "70vh", fontSize: "0.8125rem", border: "1px solid var(--s-control)", color: "var(--s-text)" },
   "&.cm-focused": { outline: "2px solid var(--s-accent)" },
-  ".cm-content": { caretColor: "var(--s-text)", minHeight: "20rem" },
+  ".cm-content, .cm-gutter": { minHeight: "20rem" },
+  ".cm-content": { caretColor: "var(--s-text)" },
   ".cm-cursor": { borderLeftColor: "var(--s-text)" },
   ".cm-gutters": { background: "var(--s-bg)", color: "var(--s-muted)", border: "none" },
   ".cm-activeLine, .cm-activeLineGutter": { background: "var(--s-accent-soft)" },

@@ -16,7 +16,7 @@ let wentAt = -Infinity;
 export function isPlain(event) {
   if (document.documentElement.dataset.keys === "off") return false;
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return false;
-  const target = /** @type {Element | null} */ (event.target);
+  const target = /** @type {Element | null} */ (event.composedPath?.()[0] ?? event.target); // which may lie in a shadow root
   return !target?.closest?.(TYPED) && !document.querySelector("dialog[open]");
 }
 

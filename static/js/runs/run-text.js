@@ -1,14 +1,29 @@
 // @ts-check
-// <run-text data-url>: the YAML beside the form. The server reads both; what is typed in one appears in the other.
+// <run-text data-url>: the YAML beside the form. The server reads both; what is typed in one appears in the other, and what
+// is wrong in the text is said below it and at its lines.
 
 const WAIT_MS = 450;
 
-/** @typedef {{yaml?: string, command?: string, script?: string, values?: Record<string, string>, errors: [string, string][]}} Answer */
+/** @typedef {{yaml?: string, command?: string, script?: string, values?: Record<string, string>, errors: Wrong[]}} Answer */
+/** @typedef {[where: string, text: string, line?: number | null]} Wrong `line` of the text, from 1 */
 
-export class RunText extends HTMLElement {
+/**
+ * One sentence for each thing that is wrong, with its place unless it says so itself.
+ * @param {Wrong[]} errors
+ */
+export const sentences = (errors) => errors.map(([where, text]) => (where && !text.startsWith(where) ? `${where}: ${text}` : text));
+
+/**
+ * What is wrong in lines of the text; in none when the line is not known.
+ * @param {Wrong[]} errors
+ */
+export const complaints = (errors) => errors.flatMap(([, message, line]) => (line ? [{ line, message }] : []));
+
+export class RunText extends (globalThis.HTMLElement ?? Object) {
   connectedCallback() {
     this.form = this.closest("form");
     this.area = /** @type {HTMLTextAreaElement | null} */ (this.querySelector("textarea"));
+    this.editor = /** @type {import("../core/code-editor.js").CodeEditor | null} */ (this.querySelector("code-editor"));
     this.fold = this.closest("details");
     if (!this.form || !this.area || !this.fold) return;
     this.fold.hidden = false;
@@ -55,20 +70,21 @@ export class RunText extends HTMLElement {
     if (fromText && answer.values && !answer.errors.length) {
       this.closest("run-form")?.dispatchEvent(new CustomEvent("fill", { detail: answer.values }));
     }
-    if (!fromText && this.area && answer.yaml !== undefined) this.area.value = answer.yaml;
+    if (!fromText && answer.yaml !== undefined) this.editor?.show(answer.yaml);
     for (const name of /** @type {const} */ (["command", "script"])) {
       const place = this.querySelector(`[data-text="${name}"]`);
       if (place && answer[name] !== undefined) place.textContent = answer[name] ?? "";
     }
   }
 
-  /** @param {[string, string][]} errors */
+  /** @param {Wrong[]} errors */
   say(errors) {
     const place = /** @type {HTMLElement | null} */ (this.querySelector("[data-errors]"));
     if (!place) return;
     place.hidden = !errors.length;
-    place.textContent = errors.map(([where, text]) => (where && !text.startsWith(where) ? `${where}: ${text}` : text)).join("\n");
+    place.textContent = sentences(errors).join("\n");
     this.area?.toggleAttribute("aria-invalid", errors.length > 0);
+    this.editor?.complain(complaints(errors));
   }
 
   /** @param {HTMLElement} button */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django.http import HttpRequest, JsonResponse, QueryDict
@@ -19,29 +20,35 @@ from studio.runs.views.create import posted_form
 def run_text(request: HttpRequest, project_pk: int) -> JsonResponse:
     """The form as it was sent; with `yaml`, that text's values over it. Nothing is stored.
 
-    `yaml`, `command`, `script` and `hash` of the run, the fields' `values` when a text was read, and `errors` as pairs of
-    a place and a sentence.
+    `yaml`, `command`, `script` and `hash` of the run, the fields' `values` when a text was read, and `errors`, each of a
+    place, a sentence, and the line of the text where it is known.
     """
     project = get_for(request.user, Project.objects.select_related("team"), project_pk, Role.EDITOR)
     given = request.POST.copy()
     form = posted_form(request, project)
     if form is None:
-        return JsonResponse({"errors": [["", "Choose a model and a dataset first."]]})
+        return JsonResponse({"errors": [["", "Choose a model and a dataset first.", None]]})
     answer: dict[str, Any] = {"errors": []}
+    lines: dict[str, int] = {}
+
+    def placed(errors: Iterable[tuple[str, str]]) -> list[list[str | int | None]]:
+        return [[place, text, lines.get(place)] for place, text in errors]
+
     if "yaml" in given:
+        lines = texts.lines_of(str(given["yaml"]))
         try:
             values = values_of_text(form, str(given["yaml"]))
         except RunError as error:
-            return JsonResponse({"errors": [[place, text] for place, text in error.errors.items()]})
+            return JsonResponse({"errors": placed(error.errors.items())})
         form = _filled(form, given, values)
         answer["values"] = values
     if not form.is_valid():
-        answer["errors"] = [[name, str(text)] for name, found in form.errors.items() for text in found]
+        answer["errors"] = placed((name, str(text)) for name, found in form.errors.items() for text in found)
         return JsonResponse(answer)
     try:
         return JsonResponse({**answer, **texts_of(form, with_places=cast(User, request.user).is_superuser)})
     except RunError as error:
-        return JsonResponse({**answer, "errors": [[place, text] for place, text in error.errors.items()]})
+        return JsonResponse({**answer, "errors": placed(error.errors.items())})
 
 
 def values_of_text(form: RunForm, text: str) -> dict[str, str]:
