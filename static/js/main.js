@@ -3,6 +3,7 @@
 import "./core/keys.js"; // before the elements: a key that it takes is theirs no more
 import "./core/code-editor.js";
 import "./core/command-palette.js";
+import "./core/copy-button.js";
 import "./core/kept.js";
 import "./core/refused.js";
 import { refreshTimes } from "./core/times.js";

@@ -33,8 +33,8 @@ class AliasForm(forms.Form):
     )
     why = forms.CharField(label="Why", max_length=500, required=False, help_text="Kept in its history.")
     reviewer = forms.ModelChoiceField(
-        label="Reviewer", queryset=User.objects.none(), required=False, empty_label="nobody: it moves at once",
-        help_text="The alias moves when this person, who is told, has approved.",
+        label="Reviewer", queryset=User.objects.none(), required=False, empty_label="nobody",
+        help_text="The alias moves once this person, who is told, has approved; a protected one always waits for somebody.",
     )  # fmt: skip
 
     def __init__(self, *args: Any, project: Project, user: User, **kwargs: Any) -> None:
