@@ -51,7 +51,7 @@ class Bucket:
             yield
         finally:
             self._start(self.port)
-            shared_blobs._away_since = -shared_blobs.RESTS_S
+            _forget_that_it_was_away()
 
     def close(self) -> None:
         for key in self.sizes():
@@ -77,6 +77,10 @@ class Bucket:
         self.s3.delete_object(Bucket=BUCKET, Key=PREFIX + key)
 
 
+def _forget_that_it_was_away() -> None:
+    shared_blobs._away_since, objects._away_at = -shared_blobs.RESTS_S, -objects.RESTS_S
+
+
 class Machines:
     """Each has a data directory of its own; `on` makes one of them this one."""
 
@@ -98,7 +102,7 @@ def bucket(tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(shared_blobs, "PATIENCE_S", 60.0)
     found = Bucket(tmp_path / "objects.toml")
     settings.OBJECT_STORE = str(found.file)
-    shared_blobs._away_since = -shared_blobs.RESTS_S
+    _forget_that_it_was_away()
     yield found
     objects._file_system.cache_clear()
     found.close()

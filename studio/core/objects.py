@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import threading
+import time
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,11 +33,13 @@ from studio.core.stores import Store, StoreError
 # One that does not answer is given up soon: whoever waits for it has other things to do, and comes again.
 S3_LIMITS = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 0}, "max_pool_connections": 10}
 TRIES = 3
+RESTS_S = 5.0
 PART_BYTES, MOST_PARTS, AT_ONCE = 16 << 20, 9000, 2  # so that an upload needs little memory
 
 
 _fetching: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _fetching_guard = threading.Lock()
+_away_at = -RESTS_S
 
 
 class ObjectMissing(StoreError):
@@ -84,12 +87,17 @@ class ObjectStore(Store):
             raise self._failed(url, error) from error
 
     def fetch(self, key: str) -> Iterator[bytes]:
-        """The bytes in pieces; ObjectMissing when there is none."""
+        """The bytes in pieces; ObjectMissing when there is none. For RESTS_S after it was away nobody asks it again: a
+        page with many files would else wait for each."""
+        global _away_at
+        if time.monotonic() - _away_at < RESTS_S:
+            raise StoreError(f"{self._cannot(self.address + key)} It did not answer a moment ago.")
         try:
             yield from self.read(self.address + key)
         except StoreError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise ObjectMissing(str(error)) from error
+            _away_at = time.monotonic()
             raise
 
     def listed(self, prefix: str) -> Iterator[Found]:

@@ -7,10 +7,12 @@ that cannot be had any more ends the run that waits for it, in words: nothing wa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Literal, cast
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from studio.runs import columns, queue
 from studio.runs.errors import NotYet, RunError, StaleState
@@ -21,6 +23,7 @@ from trainer_core.spec import RunSpec
 
 Which = Literal["best", "last"]
 MOST = 200
+ON_ITS_WAY = timedelta(hours=1)
 
 
 def unresolved() -> RunQuerySet:
@@ -112,9 +115,9 @@ def resolve(pk: int) -> bool:
             return False
         try:
             _begin(run)
-        except NotYet:
-            return False
         except RunError as error:
+            if isinstance(error, NotYet) and _ended_lately(run.after):
+                return False
             try:
                 transition(run, State.CANCELLED, by="scheduler", reason=str(error), outcome="cancelled")
             except StaleState:
@@ -137,6 +140,11 @@ def checkpoint_of(after: Run | None, which: Which) -> Checkpoint:
     if found is None:
         raise RunError(f"Run #{after.number} has succeeded, but no checkpoint of it is left to begin with.")
     return found
+
+
+def _ended_lately(after: Run | None) -> bool:
+    """Whether the machine that wrote its checkpoint may still be sending it: what never comes is not waited for."""
+    return after is not None and after.ended_at is not None and after.ended_at > timezone.now() - ON_ITS_WAY
 
 
 def _begin(run: Run) -> None:

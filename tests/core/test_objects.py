@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 from studio.core import objects
 from studio.core.objects import ObjectMissing
 from studio.core.stores import StoreError
-from tests.objects import KEY, SECRET, Bucket, bucket
+from tests.objects import BUCKET, KEY, SECRET, Bucket, bucket
+from tests.ops.stack import ROOT, environment, eventually
 
 __all__ = ["bucket"]
 
@@ -61,6 +64,53 @@ def test_what_is_not_there_is_said_apart_from_a_store_that_is_away(bucket: Bucke
     assert time.monotonic() - began < 30
     store.put("a", file)
     assert bucket.get("a") == b"x", "and it is used again once it is back"
+
+
+def test_after_a_failure_many_readers_do_not_wait_for_it_one_by_one(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    real = objects.ObjectStore.read
+    monkeypatch.setattr(objects.ObjectStore, "read", lambda store, url: (asked.append(url), real(store, url))[1])
+    with bucket.away():
+        for _ in range(5):
+            with pytest.raises(StoreError):
+                list(objects.store().fetch("no"))
+        assert len(asked) == 1
+    with pytest.raises(ObjectMissing):
+        list(objects.store().fetch("no"))
+    with pytest.raises(ObjectMissing):
+        list(objects.store().fetch("no"))
+    assert len(asked) == 3, "one that is not there is no failure of the store"
+
+
+PUTS = """
+import sys, django
+django.setup()
+from pathlib import Path
+from studio.core import objects
+objects.store().put("large", Path(sys.argv[1]))
+"""
+
+
+def test_an_upload_that_is_killed_leaves_no_object(bucket: Bucket, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(20 * objects.PART_BYTES)
+    given = {"STUDIO_OBJECT_STORE": str(bucket.file), "DJANGO_SETTINGS_MODULE": "studio.settings"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PUTS, str(large)],
+        env=environment(STUDIO_DATA_DIR=str(tmp_path / "data"), **given),
+        cwd=ROOT,
+    )
+    eventually(lambda: bucket.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads"), "it is being sent")
+    process.kill()
+    process.wait(30)
+    assert bucket.sizes() == {}
+    with large.open("wb") as file:
+        file.write(b"whole")
+    objects.store().put("large", large)
+    assert bucket.get("large") == b"whole"
 
 
 def test_a_store_elsewhere_is_taken_by_its_address(tmp_path: Path, settings: Any) -> None:

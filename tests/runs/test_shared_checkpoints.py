@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from studio.core.objects import ObjectDamaged, ObjectStore
 from studio.core.stores import StoreError
-from studio.runs import checkpoints, shared_checkpoints
+from studio.runs import chains, checkpoints, shared_checkpoints
+from studio.runs.errors import NotYet
 from studio.runs.models import Checkpoint, CheckpointFile, Run, State
 from studio.runs.shared_checkpoints import remove_due, send_waiting, waiting
+from studio.runs.starts import start_of
 from studio.storage import cache, disk, let_go, trash
 from tests.access.people import People
 from tests.factories import make_attempt, make_run, write_checkpoint
@@ -130,6 +134,16 @@ def test_a_store_that_is_away_gets_it_later_and_until_then_nobody_else_has_it(
     assert checkpoints.bring(row).read_bytes() == WEIGHTS, "the machine that wrote it has it"
     machines.on("web")
     assert not checkpoints.is_there(row) and send_waiting() == 0
+    with pytest.raises(NotYet, match="still on its way"):
+        start_of(row, "weights")
+    follower = make_run(people.project, after=run, after_checkpoint="last", after_mode="weights")
+    assert not chains.resolve(follower.pk), "it goes on waiting"
+    lost = make_run(people.project, after=run, after_checkpoint="last", after_mode="weights")
+    Run.objects.filter(pk=run.pk).update(ended_at=timezone.now() - chains.ON_ITS_WAY)
+    assert chains.resolve(lost.pk), "but not for ever"
+    lost.refresh_from_db()
+    assert lost.state == State.CANCELLED and "still on its way" in lost.reason
+    Run.objects.filter(pk=run.pk).update(ended_at=timezone.now())
     with pytest.raises(StoreError, match="still on its way"):
         checkpoints.bring(row)
     answer = people.client("viewer").get(reverse("checkpoint-download", args=[row.pk]))
@@ -139,6 +153,9 @@ def test_a_store_that_is_away_gets_it_later_and_until_then_nobody_else_has_it(
     machines.on("worker")
     assert send_waiting() == 1
     machines.on("web")
+    assert chains.resolve(follower.pk)
+    follower.refresh_from_db()
+    assert (follower.state, follower.start_checkpoint) == (State.QUEUED, row)
     answer = people.client("viewer").get(reverse("checkpoint-download", args=[row.pk]))
     assert b"".join(_streamed(answer)) == WEIGHTS
 
@@ -263,10 +280,6 @@ def test_what_is_made_of_it_for_others_is_in_the_store_too(run: Run, machines: M
 
 
 def test_folders_of_attempts_that_ended_go_and_those_at_work_stay(run: Run, machines: Machines, people: People) -> None:
-    from datetime import timedelta
-
-    from django.utils import timezone
-
     long_ago = timezone.now() - timedelta(hours=2)
     at_work = make_run(people.project, state=State.RUNNING)
     make_attempt(run, ended_at=long_ago)
