@@ -4,6 +4,7 @@
 // To the server: {"op": "sub", "ch": "run:12", "cursor": 512}, {"op": "unsub", "ch"}, {"op": "ping"}
 // From it: {"ch", "t": "m", "c", "frames": [{c, fence, names, steps, epochs, times, values}]}, {"ch", "t": "s", "d"},
 // {"ch", "t": "log", "o", "f", "d"}, {"ch", "t": "media"} (there are new ones, or may be), {"ch", "op": "reset"}, {"ch", "op": "error", "code"}, {"op": "pong"}
+// An error 403 or 404 ends the channel: who asks may not see it (any more). A close with 4403 ends all: the session is over.
 
 /** @typedef {{ch?: string, op?: string, t?: string, c?: number, d?: any, frames?: any[], o?: number, f?: number, code?: number}} Message */
 /** @typedef {(message: Message) => void} Handler */
@@ -102,6 +103,7 @@ function connect() {
   opened.addEventListener("close", (event) => {
     if (socket !== opened) return;
     socket = null;
+    if (event.code === 4403) show("signed-out");
     if (!channels.size || event.code === 4403) return;
     show("reconnecting");
     retry = setTimeout(connect, backoff(failures++, Math.random()));
@@ -121,6 +123,11 @@ function renew() {
 function receive(message) {
   const entry = message.ch ? channels.get(message.ch) : undefined;
   if (!entry) return;
+  if (message.op === "error" && (message.code === 403 || message.code === 404)) {
+    channels.delete(message.ch ?? "");
+    show("gone");
+    return;
+  }
   if (message.t === "m") {
     message.frames = newFrames(entry.cursor, message.frames ?? []);
     entry.cursor = Math.max(entry.cursor, message.c ?? 0);
@@ -129,13 +136,15 @@ function receive(message) {
   for (const handler of entry.handlers) handler(message);
 }
 
-/** @param {"live" | "reconnecting"} state */
+const SHOWN = { live: "Live", reconnecting: "Reconnecting", gone: "No longer shared with you", "signed-out": "Signed out" };
+
+/** @param {keyof typeof SHOWN} state */
 function show(state) {
   const element = document.getElementById("connection");
   if (!element) return;
   element.hidden = false;
   element.dataset.state = state;
-  element.textContent = state === "live" ? "Live" : "Reconnecting";
+  element.textContent = SHOWN[state];
 }
 
 if (typeof document !== "undefined") {

@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 
 from studio.accounts.audit import record
 from studio.accounts.errors import MemberError
+from studio.accounts.hints import rights_changed
 from studio.accounts.models import Membership, ProjectMember, Role, Team, User
 
 
@@ -27,6 +28,7 @@ def change_member(*, membership: Membership, role: Role, may_run_code: bool, by:
         if role != Role.ADMIN:
             _check_other_admin(membership)
         Membership.objects.filter(pk=membership.pk).update(role=role, may_run_code=may_run_code)
+        rights_changed()
         record(
             by,
             "member.change",
@@ -45,6 +47,7 @@ def remove_member(*, membership: Membership, by: User) -> None:
         record(by, "member.remove", membership, user=membership.user.username, role=membership.role)
         ProjectMember.objects.filter(user=membership.user_id, project__team=membership.team_id).delete()
         Membership.objects.filter(pk=membership.pk).delete()
+        rights_changed()
 
 
 def _lock_admins(team: Team) -> None:

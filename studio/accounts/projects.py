@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from studio.accounts.audit import record
+from studio.accounts.hints import rights_changed
 from studio.accounts.models import Membership, Project, ProjectMember, Role, Team, User
 
 
@@ -37,7 +38,7 @@ def edit_project(*, project: Project, name: str, description: str, by: User) -> 
 def show_project(*, project: Project, is_private: bool, people: Collection[User], by: User) -> None:
     """To the whole team, or to these people of it and its administrators; who says so stays among them.
 
-    Whoever is not named loses sight of it at once; open sockets follow within a minute.
+    Whoever is not named loses sight of it at once; open sockets follow within seconds.
     """
     with transaction.atomic():
         of_team = Membership.objects.filter(team_id=project.team_id).values("user_id")
@@ -51,6 +52,7 @@ def show_project(*, project: Project, is_private: bool, people: Collection[User]
         ProjectMember.objects.bulk_create([ProjectMember(project=project, user_id=pk) for pk in wanted - before])
         Project.objects.filter(pk=project.pk).update(is_private=is_private)
         record(by, "project.show", project, private=is_private, people=sorted(wanted))
+        rights_changed()
 
 
 def archive_project(*, project: Project, archived: bool, by: User) -> None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
-from types import SimpleNamespace
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from django.conf import settings
-from django.contrib.auth import get_user
-
+from studio.accounts.access import who_sees
 from studio.accounts.models import Project, User
+from studio.accounts.sessions import users_of
 from studio.runs.models import Run
 from studio.runs.publish import facts_of
 from studio.tracking.publish import stored_message
 from studio.tracking.stored import frames_after
 
+Channel = tuple[str, int]  # kind, pk
 MOST_FRAMES = 400  # further behind than this, a page is told to load its series again
 
 
-def parse(name: str) -> tuple[str, int] | None:
+def parse(name: str) -> Channel | None:
     """`run:12` → ("run", 12), and `queue:0`, which only says that the queue has changed; None for anything else."""
     kind, _, number = name.partition(":")
     if name == "queue:0":
@@ -43,21 +41,24 @@ def may_see(user: User, kind: str, pk: int) -> bool:
     return rows.all().visible_to(user).filter(pk=pk).exists()
 
 
-def still_seen(session_key: str | None, wanted: Iterable[tuple[str, int]]) -> set[tuple[str, int]] | None:
-    """Which of these a session may still see; None when it has ended, or its user may not sign in any more.
+def still_seen(asked: Sequence[tuple[str | None, Collection[Channel]]]) -> list[set[Channel] | None]:
+    """For each session: which of these it may still see; None when it has ended, or its user may not sign in any more.
 
-    Up to four queries.
+    Four queries, however many they are.
     """
-    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user: Any = get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
-    if not user.is_authenticated or not user.is_active:
-        return None
-    seen: set[tuple[str, int]] = set()
-    for kind, rows in (("run", Run.objects), ("project", Project.objects)):
-        pks = [pk for one, pk in wanted if one == kind]
-        if pks:
-            seen |= {(kind, pk) for pk in rows.all().visible_to(user).filter(pk__in=pks).values_list("pk", flat=True)}  # type: ignore[attr-defined]
-    return seen
+    users = users_of({key for key, _ in asked if key})
+    everything = {channel for _, wanted in asked for channel in wanted}
+    runs = Run.objects.filter(pk__in={pk for kind, pk in everything if kind == "run"})
+    places = {("run", pk): project for pk, project in runs.values_list("pk", "project_id")}
+    places |= {(kind, pk): pk for kind, pk in everything if kind == "project"}
+    pairs = who_sees(set(places.values()), set(users.values()))
+
+    def sees(user: int, channel: Channel) -> bool:
+        return channel[0] == "queue" or (channel in places and (places[channel], user) in pairs)
+
+    return [
+        {channel for channel in wanted if sees(users[key], channel)} if key in users else None for key, wanted in asked
+    ]
 
 
 def catch_up(kind: str, pk: int, cursor: int) -> tuple[list[dict[str, Any]], int | None]:

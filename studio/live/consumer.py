@@ -17,12 +17,13 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import InterfaceError, OperationalError
 
 from studio.live import channels
+from studio.live.channels import Channel
 from studio.live.hub import Entry, hub
 from studio.live.replay import as_text, frames_text, in_database, replays
+from studio.live.rights import rights
 
 log = logging.getLogger(__name__)
 SENDS_PER_S, SENDS_AT_ONCE = 10.0, 4.0
-CHECK_EVERY_S, LOOK_EVERY_S = 50.0, 5.0  # so that a right that is gone is noticed within a minute
 AWAY, AWAY_S = (OperationalError, InterfaceError), 1.0
 MOST_CHANNELS = 100
 MOST_WAITING, MOST_WAITING_CHARS = 2000, 4 << 20
@@ -75,15 +76,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._subscriptions: dict[str, Subscription] = {}
         self._listeners: dict[str, Any] = {}
         self._wake = asyncio.Event()
-        self._checked_at = time.monotonic()
         self._sender: asyncio.Task[None] | None = None
         if not same_origin(self.scope) or not self.scope["user"].is_authenticated:
             await self.close(4403)
             return
+        session = self.scope.get("session")
+        self.session_key = session and session.session_key
         await self.accept()
+        rights().add(self)
         self._sender = asyncio.create_task(self._send_loop())
 
     async def disconnect(self, code: int) -> None:
+        rights().remove(self)
         for name in list(self._subscriptions):
             self._unsubscribe(name)
         if self._sender is not None:
@@ -135,13 +139,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Everything that waits, as soon and as often as the allowance has it; the database may be away for a while."""
         allowance = Allowance()
         while True:
-            # Not `wait_for`, which costs a task each time.
-            timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._wake.set)
             await self._wake.wait()
-            timer.cancel()
             self._wake.clear()
             try:
-                await self._check_rights()
                 for subscription in list(self._subscriptions.values()):
                     if subscription.missed:
                         await self._replay(subscription)
@@ -154,20 +154,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
             if wait_s := allowance.wait_s():
                 await asyncio.sleep(wait_s)
 
-    async def _check_rights(self) -> None:
-        """Now and then: somebody who has signed out, or left the team, hears nothing more."""
-        now = time.monotonic()
-        if now - self._checked_at < CHECK_EVERY_S:
-            return
-        session = self.scope.get("session")
-        wanted = [(one.kind, one.pk) for one in self._subscriptions.values()]
-        seen = await in_database(channels.still_seen, session and session.session_key, wanted)
-        self._checked_at = now
+    def wanted(self) -> set[Channel]:
+        return {(one.kind, one.pk) for one in self._subscriptions.values()}
+
+    async def keep(self, asked: set[Channel], seen: set[Channel] | None) -> None:
+        """Somebody who has signed out, or does not see a project any more, hears nothing more (see `live.rights`)."""
         if seen is None:
+            for name in list(self._subscriptions):
+                self._unsubscribe(name)
             await self.close(4403)
             return
         for one in list(self._subscriptions.values()):
-            if (one.kind, one.pk) in wanted and (one.kind, one.pk) not in seen:
+            if (one.kind, one.pk) in asked - seen:
                 self._unsubscribe(one.name)
                 await self._say({"ch": one.name, "op": "error", "code": 403})
 

@@ -101,11 +101,26 @@ test("it tries again ever more slowly while the server is away", () => {
   assert.deepEqual([backoff(0, 0), backoff(0, 1), backoff(50, 1)], [250, 500, 10000]);
 });
 
-test("somebody who may not is not asked again", () => {
+test("who has no session any more is told so, and nothing is asked again", () => {
   listen("run:12", 0);
+  newest().open();
   newest().close(4403);
+  assert.equal(shown.textContent, "Signed out");
   mock.timers.tick(60000);
   assert.equal(FakeSocket.all.length, 1);
+});
+
+test("what somebody may not see any more is not asked for again, and the page says so", () => {
+  const heard = listen("run:12", 0);
+  listen("run:13", 0);
+  newest().open();
+  newest().say({ ch: "run:12", op: "error", code: 403 });
+  assert.deepEqual([shown.dataset.state, shown.textContent], ["gone", "No longer shared with you"]);
+  newest().close();
+  mock.timers.tick(500);
+  newest().open();
+  assert.deepEqual(newest().sent.map((m) => m.ch), ["run:13"]);
+  assert.equal(heard.length, 0);
 });
 
 test("one channel serves all who listen, from the oldest cursor", () => {

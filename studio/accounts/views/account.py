@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from studio.accounts import tokens, tries
 from studio.accounts.audit import record
 from studio.accounts.forms import NewPasswordForm, ProfileForm, ThemeForm, TokenForm
+from studio.accounts.hints import rights_changed
 from studio.accounts.models import ApiToken, User
 from studio.core.addresses import client_address, safe_next
 
@@ -53,6 +54,7 @@ def password(request: HttpRequest) -> HttpResponse:
         user.save(update_fields=["password"])
         record(user, "password.change", user)
         update_session_auth_hash(request, user)
+        rights_changed()
         messages.success(request, "The password is set. Other browsers are signed out.")
         return redirect("account")
     return _page(request, status=400, password=form)

@@ -19,6 +19,7 @@ from studio.accounts import invites, links, tries
 from studio.accounts.audit import record
 from studio.accounts.errors import AccountsError
 from studio.accounts.forms import LoginForm, SignUpForm
+from studio.accounts.hints import rights_changed
 from studio.accounts.models import User
 from studio.core.addresses import client_address, safe_next
 
@@ -63,6 +64,7 @@ def _wait(request: HttpRequest, form: LoginForm, after: str, seconds: float) -> 
 @require_POST
 def log_out(request: HttpRequest) -> HttpResponse:
     logout(request)
+    rights_changed()
     return redirect("login")
 
 
