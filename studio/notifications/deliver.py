@@ -1,4 +1,7 @@
-"""Sends what waits: e-mails and webhooks, each tried again with growing pauses until it arrives or is given up."""
+"""Sends what waits: e-mails and webhooks, each tried again with growing pauses until it arrives or is given up.
+
+What may not be told any more when its time comes is not sent: hours may lie between an event and the last try.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,19 @@ from django.core.mail import send_mail
 from django.db.models import F
 from django.utils import timezone
 
+from studio.accounts.models import Project
 from studio.core.outbound import OutboundError, post
-from studio.notifications.models import Delivery, Notification, Webhook
+from studio.notifications.models import Delivery, MailChoice, Notification, Webhook
 
 log = logging.getLogger(__name__)
 MOST = 50
 PAUSES_S = (10, 60, 300, 1800, 7200)  # after the first try, the second, …; then it is given up
 SENDING_S = 60.0  # who takes one sends it within so long, or another one may
 KEEP = timedelta(days=30)
+
+
+class Withdrawn(Exception):
+    """It may not be told any more; the words are for administrators of the team."""
 
 
 def deliver_due() -> int:
@@ -41,6 +49,9 @@ def _try(delivery: Delivery) -> bool:
     rows = Delivery.objects.filter(pk=delivery.pk)
     try:
         _send(delivery)
+    except Withdrawn as why:
+        rows.update(state=Delivery.State.FAILED, error=str(why))
+        return False
     except (OutboundError, OSError, SMTPException) as error:
         log.info("delivery %s did not arrive: %s", delivery.pk, error)
         words = str(error)[:300]
@@ -56,13 +67,32 @@ def _try(delivery: Delivery) -> bool:
 
 def _send(delivery: Delivery) -> None:
     if delivery.webhook is not None:
+        _check_webhook(delivery.webhook, delivery)
         _call(delivery.webhook, delivery)
-    elif (notification := delivery.notification) is not None and notification.user.email:
-        if not Notification.objects.visible_to(notification.user).filter(pk=notification.pk).exists():
-            return  # who may not see it any more is told nothing
+    elif (notification := delivery.notification) is not None:
+        _check_reader(notification)
         address = settings.PUBLIC_URL + notification.url
         text = "\n\n".join(part for part in (notification.title, notification.text, address) if part)
         send_mail(notification.title, text, settings.DEFAULT_FROM_EMAIL, [notification.user.email])
+
+
+def _check_webhook(hook: Webhook, delivery: Delivery) -> None:
+    """Withdrawn where the hook has stopped or the project is private by now, or gone. Two queries."""
+    if not Webhook.objects.working().filter(pk=hook.pk).exists():
+        raise Withdrawn("Not sent: who made the webhook does not administer the team any more.")
+    project = delivery.body.get("project")
+    if project is not None and not Project.objects.filter(pk=project, team=hook.team_id, is_private=False).exists():
+        raise Withdrawn("Not sent: the project is private by now, or gone.")
+
+
+def _check_reader(notification: Notification) -> None:
+    """Withdrawn where the person may not sign in or see the project any more, or wants no such e-mails. Two queries."""
+    user = notification.user
+    if not user.is_active or not Notification.objects.visible_to(user).filter(pk=notification.pk).exists():
+        raise Withdrawn("Not sent: the person may not see it any more.")
+    kinds = MailChoice.objects.filter(user=user).values_list("kinds", flat=True).first() or ()
+    if not user.email or notification.kind not in kinds:
+        raise Withdrawn("Not sent: the person wants no e-mail about it any more.")
 
 
 def _call(hook: Webhook, delivery: Delivery) -> None:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
-from studio.accounts.models import OfTeamQuerySet, Project, Team, User
+from studio.accounts.models import Membership, OfTeamQuerySet, Project, Role, Team, User
 from studio.runs.models import Run
 
 
@@ -64,8 +64,15 @@ class MailChoice(models.Model):
         return f"e-mails to {self.user}"
 
 
+class WebhookQuerySet(OfTeamQuerySet):
+    def working(self) -> WebhookQuerySet:
+        """Those whose maker still administers the team: an address that somebody chose who has left learns nothing."""
+        rules = Membership.objects.filter(team=models.OuterRef("team"), user=models.OuterRef("created_by"))
+        return self.filter(models.Exists(rules.filter(role=Role.ADMIN, user__is_active=True)))
+
+
 class Webhook(models.Model):
-    """An address to which what happens in a team is sent."""
+    """An address to which what happens in a team is sent, while who made it (or took it over) administers the team."""
 
     class Style(models.TextChoices):
         JSON = "json", "JSON, signed"
@@ -80,7 +87,7 @@ class Webhook(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = OfTeamQuerySet.as_manager()
+    objects = WebhookQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "pk"]

@@ -140,7 +140,7 @@ def _mail(fresh: list[Notification]) -> int:
 
 def _send(events: list[Event]) -> int:
     """What webhooks get of it: they tell a team, and so nothing of a private project."""
-    hooks = list(Webhook.objects.filter(team__in={e.team_id for e in events}))
+    hooks = list(Webhook.objects.working().filter(team__in={e.team_id for e in events}))
     if not hooks:
         return 0
     private = Project.objects.filter(pk__in={e.project_id for e in events}, is_private=True)

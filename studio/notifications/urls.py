@@ -13,6 +13,7 @@ urlpatterns = [
     path("runs/<int:pk>/watch/", inbox.run_watch, name="run-watch"),
     path("teams/<int:pk>/webhooks/", webhooks.team_webhooks, name="team-webhooks"),
     path("webhooks/<int:pk>/delete/", webhooks.webhook_delete, name="webhook-delete"),
+    path("webhooks/<int:pk>/take-over/", webhooks.webhook_take_over, name="webhook-take-over"),
     path("webhooks/<int:pk>/try/", webhooks.webhook_try, name="webhook-try"),
     path("projects/<int:pk>/rules/", rules.project_rules, name="project-rules"),
     path("projects/<int:pk>/rules/new/", rules.rule_create, name="rule-create"),

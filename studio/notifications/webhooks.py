@@ -36,6 +36,13 @@ def delete_webhook(*, webhook: Webhook, by: User) -> None:
         webhook.delete()
 
 
+def take_over(*, webhook: Webhook, by: User) -> None:
+    """From now on it works while `by` administers the team; what happened while it had stopped is not sent."""
+    with transaction.atomic():
+        Webhook.objects.filter(pk=webhook.pk).update(created_by=by, created_at=timezone.now())
+        record(by, "webhook.take-over", webhook, name=webhook.name)
+
+
 def try_webhook(*, webhook: Webhook, by: User) -> Delivery:
     """Put a message on its way that says that it is one to try it out."""
     now = timezone.now()

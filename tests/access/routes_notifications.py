@@ -57,6 +57,7 @@ ROUTES = [
     administers("team-webhooks", a_team_with_a_webhook, data=lambda p, kwargs: HOOK),
     administers("webhook-delete", a_webhook),
     administers("webhook-try", a_webhook),
+    administers("webhook-take-over", a_webhook),
     reads("project-rules", a_project),
     edits("rule-create", a_project, data=lambda p, kwargs: {"condition": "nonfinite", "action": "tell"}),
     edits("rule-delete", a_rule),

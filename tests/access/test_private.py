@@ -27,8 +27,8 @@ from tests.access.walk import sections
 # What is about the team as a whole, of which the bystander is a member like any other: name it here.
 OF_TEAM = {
     "team", "member-add", "member", "member-remove", "invite-create", "invite-revoke", "audit-log",
-    "team-webhooks", "webhook-delete", "webhook-try", "api:create_project", "team-storage",
-    "team-storage-rules", "api:list_presets", "api:read_preset", "api:create_preset", "api:make_preset_default",
+    "team-webhooks", "webhook-delete", "webhook-try", "webhook-take-over", "api:create_project",
+    "team-storage", "team-storage-rules", "api:list_presets", "api:read_preset", "api:create_preset", "api:make_preset_default",
     "api:delete_preset", "run-defaults", "rule-set", "rule-remove", "preset-default", "preset-delete",
 }  # fmt: skip
 CANARY = "canary-of-the-private"

@@ -142,7 +142,8 @@ def test_an_e_mail_that_waits_is_not_sent_to_who_may_not_see_it_any_more(people:
 
 
 def test_webhooks_tell_the_team_nothing_of_it(people: People) -> None:
-    Webhook.objects.create(team=people.team, name="Chat", url="https://chat.example", kinds=["comment"], secret="s")
+    hook = {"name": "Chat", "url": "https://chat.example", "kinds": ["comment"], "secret": "s"}
+    Webhook.objects.create(team=people.team, created_by=people.owner, **hook)
     open_run = make_run(create_project(team=people.team, name="Open", by=people.owner))
     hidden = make_run(private(people))
     for run in (open_run, hidden):

@@ -31,8 +31,9 @@ def team_webhooks(request: HttpRequest, pk: int) -> HttpResponse:
         except NotificationError as error:
             form.add_error(None, str(error))
     sent = Delivery.objects.filter(webhook__team=team).select_related("webhook")[:SHOWN_DELIVERIES]
-    hooks = Webhook.objects.filter(team=team)[: webhooks.MOST]
-    context = {"team": team, "form": form, "webhooks": hooks, "deliveries": sent}
+    hooks = Webhook.objects.filter(team=team).select_related("created_by")[: webhooks.MOST]
+    working = set(Webhook.objects.filter(team=team).working().values_list("pk", flat=True))
+    context = {"team": team, "form": form, "webhooks": hooks, "working": working, "deliveries": sent}
     return render(request, "notifications/webhooks.html", context, status=400 if form.errors else 200)
 
 
@@ -43,6 +44,14 @@ def webhook_delete(request: HttpRequest, pk: int) -> HttpResponse:
     webhooks.delete_webhook(webhook=found, by=cast(User, request.user))
     messages.success(request, f"{found.name} is deleted; nothing more is sent there.")
     return redirect("team-webhooks", team_pk)
+
+
+@require_POST
+def webhook_take_over(request: HttpRequest, pk: int) -> HttpResponse:
+    found: Webhook = get_for(request.user, Webhook.objects.all(), pk, Role.ADMIN)
+    webhooks.take_over(webhook=found, by=cast(User, request.user))
+    messages.success(request, f"{found.name} is yours now: what happens from now on is sent there.")
+    return redirect("team-webhooks", found.team_id)
 
 
 @require_POST
