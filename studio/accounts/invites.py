@@ -75,7 +75,7 @@ def send_invite(*, invite: Invite, url: str, by: User) -> None:
 
 
 def open_invites(team: Team) -> QuerySet[Invite]:
-    return Invite.objects.filter(team=team, used_at=None, expires_at__gt=timezone.now())
+    return Invite.objects.usable().filter(team=team)
 
 
 def revoke_invite(*, invite: Invite, by: User) -> None:
@@ -100,4 +100,4 @@ def accept_invite(*, token: str, user: User) -> Team:
 
 
 def _usable(token: str) -> QuerySet[Invite]:
-    return Invite.objects.filter(digest=token_digest(token), used_at=None, expires_at__gt=timezone.now())
+    return Invite.objects.usable().filter(digest=token_digest(token))

@@ -178,6 +178,15 @@ class LoginLink(models.Model):
         return f"log-in link {self.pk}"
 
 
+class InviteQuerySet(OfTeamQuerySet):
+    def usable(self) -> InviteQuerySet:
+        """Those that were not used, have not expired, and whose maker still administers the team: nobody who was put
+        out of it comes back by an invitation made before."""
+        rules = Membership.objects.filter(team=models.OuterRef("team"), user=models.OuterRef("created_by"))
+        rules = rules.filter(role=Role.ADMIN, user__is_active=True)
+        return self.filter(models.Exists(rules), used_at=None, expires_at__gt=timezone.now())
+
+
 class Invite(models.Model):
     """A one-time link into a team; who opens it signs in or makes an account. With an `email` it was sent there."""
 
@@ -191,7 +200,7 @@ class Invite(models.Model):
     used_at = models.DateTimeField(null=True, blank=True)
     used_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
 
-    objects = OfTeamQuerySet.as_manager()
+    objects = InviteQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["digest"], name="invite_digest_unique")]

@@ -53,6 +53,28 @@ def test_an_invitation_is_sent_and_makes_an_account_with_its_address(people: Peo
     assert Client().get(link).status_code == 404
 
 
+@pytest.mark.parametrize("end", ["leaves", "is an editor", "is shut out"])
+def test_nobody_comes_back_by_an_invitation_that_they_made_before(people: People, end: str) -> None:
+    """Whoever makes one may be put out of the team, and must not be its administrator again a minute later."""
+    link = link_in(invite(people, role="admin").content.decode())
+    make_member(people.team, role="admin")
+    if end == "leaves":
+        Membership.objects.filter(user=people.owner).delete()
+    elif end == "is an editor":
+        Membership.objects.filter(user=people.owner).update(role="editor")
+    else:
+        User.objects.filter(pk=people.owner.pk).update(is_active=False)
+    assert Client().get(link).status_code == 404
+    for person in ("owner", "stranger", "anonymous"):
+        data = {"username": "newcomer", "password": PASSWORD, "again": PASSWORD}
+        assert people.client(person).post(link, data).status_code in (302, 404)
+    assert not Membership.objects.filter(team=people.team, user__username__in=["newcomer", "stranger"]).exists()
+    if end != "is shut out":
+        assert not Membership.objects.filter(team=people.team, user=people.owner, role="admin").exists()
+    with pytest.raises(InviteError):
+        invites.accept_invite(token=link.split("/")[2], user=people.stranger)
+
+
 def test_somebody_with_an_account_joins_by_the_same_e_mail(people: People, mails: list[Any]) -> None:
     User.objects.filter(pk=people.stranger.pk).update(email=MAIL)
     invite(people, email=MAIL)
