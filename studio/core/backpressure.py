@@ -2,15 +2,20 @@
 
 daphne takes all that an application sends at once and keeps it in memory, so that one slow reader of a large file
 costs as much memory as the file has bytes. Twisted, on which it runs, can say when to pause; here that is listened to.
+
+An answer that ends before its last piece is broken off with its connection. daphne would leave the reader waiting, and
+where an exception ended it, try to begin another answer: that fails, and daphne tidies up after no connection any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[..., Awaitable[None]]
@@ -30,8 +35,14 @@ class Backpressure:
         flow = (_SocketFlow if scope.get("type") == "websocket" else _Flow)(request, send)
         try:
             await self._application(scope, receive, flow.send)
+        except Exception:
+            if not flow.is_half_sent:
+                raise
+            log.exception("an answer to %s was broken off", scope.get("path"))
         finally:
             flow.end()
+            if flow.is_half_sent:
+                flow.abort()
 
 
 class _Flow:
@@ -42,9 +53,13 @@ class _Flow:
         self._may_go_on = asyncio.Event()
         self._may_go_on.set()
         self._is_registered = False
+        self.is_half_sent = False
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.body":
+        if message["type"] == "http.response.start":
+            self.is_half_sent = True
+        elif message["type"] == "http.response.body":
+            self.is_half_sent = bool(message.get("more_body"))
             if message.get("more_body"):
                 self._begin()
                 await self._may_go_on.wait()
@@ -63,6 +78,13 @@ class _Flow:
             self._is_registered = False
             if getattr(self._request, "channel", None) is not None:
                 self._request.unregisterProducer()
+
+    def abort(self) -> None:
+        """Close the connection, so that the reader knows that this was not all."""
+        channel = getattr(self._request, "channel", None)
+        if channel is not None:
+            transport = channel.transport
+            getattr(transport, "abortConnection", transport.loseConnection)()
 
     def pauseProducing(self) -> None:
         self._may_go_on.clear()

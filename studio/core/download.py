@@ -1,4 +1,8 @@
-"""Files as answers: streamed without being read whole, resumable by Range; a download or shown, but never a page."""
+"""Files as answers: streamed without being read whole, resumable by Range; a download or shown, but never a page.
+
+A download may take hours. Whether it may go on is asked again and again; one that may not is broken off in the middle,
+so that nobody takes it for whole.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,36 @@ import asyncio
 import base64
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header, parse_etags
 
 CHUNK_BYTES = 256 << 10
 SHOWN_S = 86_400
+ASK_EVERY_S = 4.0
+Still = Callable[[], bool]
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
+class BrokenOff(asyncio.CancelledError):
+    """Who asked for the answer may not read it any more. Django then closes the answer, `core.backpressure` the connection."""
+
+
 def stream_file(
-    request: HttpRequest, path: str | Path, filename: str, *, sha256: str = "", shown_as: str = ""
+    request: HttpRequest, path: str | Path, filename: str, *, still: Still | None, sha256: str = "", shown_as: str = ""
 ) -> HttpResponseBase:
     """200, 206, 304 or 416 for GET and HEAD; Http404 when the file is gone.
 
     With `sha256` (of the whole file) the answer has it as ETag and as Repr-Digest, by which a client verifies what it
     put together. `shown_as` is the type of a content that never changes and that pages may show; it must be one that can
-    hold no program. The caller has checked the right to read. One system call a 256 KB; memory does not grow with the file.
+    hold no program. The caller has checked the right to read; `still` asks for it again every ASK_EVERY_S. One system call
+    a 256 KB; memory does not grow with the file.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -47,7 +60,7 @@ def stream_file(
         if request.method == "HEAD":
             response = HttpResponse(status=206 if wanted else 200)
         else:
-            response = StreamingHttpResponse(_Piece(fd, start, end), status=206 if wanted else 200)
+            response = StreamingHttpResponse(_Piece(fd, start, end, still), status=206 if wanted else 200)
             fd = -1
         response.headers["Content-Length"] = str(end - start)
         if wanted:
@@ -101,18 +114,22 @@ def _range_of(request: HttpRequest, size: int, etag: str) -> tuple[int, int] | t
 class Parts:
     """An answer made piece by piece in a thread while it is sent: the next is made when the one before has gone out."""
 
-    def __init__(self, parts: Iterator[bytes]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Iterator[bytes], still: Still | None = None) -> None:
+        self._parts, self._right = parts, _Right(still)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         following = sync_to_async(partial(next, self._parts, None))
         while (part := await following()) is not None:
+            await self._right.check()
             yield part
 
 
-def stream_parts(parts: Iterator[bytes], filename: str, content_type: str) -> StreamingHttpResponse:
-    """A download that is made while it is sent, so without a length or ranges; the caller has checked the right to read."""
-    response = StreamingHttpResponse(Parts(parts), content_type=content_type)
+def stream_parts(
+    parts: Iterator[bytes], filename: str, content_type: str, *, still: Still | None
+) -> StreamingHttpResponse:
+    """A download that is made while it is sent, so without a length or ranges; the caller has checked the right to read,
+    for which `still` asks again."""
+    response = StreamingHttpResponse(Parts(parts, still), content_type=content_type)
     response["Content-Disposition"] = content_disposition_header(True, safe_name(filename)) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"
     return response
@@ -121,8 +138,9 @@ def stream_parts(parts: Iterator[bytes], filename: str, content_type: str) -> St
 class _Piece:
     """Bytes `start` to `end` of an open file, which it closes; read in a thread, so that the event loop goes on."""
 
-    def __init__(self, fd: int, start: int, end: int) -> None:
+    def __init__(self, fd: int, start: int, end: int, still: Still | None) -> None:
         self._file, self._start, self._end = os.fdopen(fd, "rb", buffering=0), start, end
+        self._right = _Right(still)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         at = self._start
@@ -130,9 +148,29 @@ class _Piece:
             chunk = await asyncio.to_thread(os.pread, self._file.fileno(), min(CHUNK_BYTES, self._end - at), at)
             if not chunk:
                 raise OSError("the file became shorter while it was sent")
+            await self._right.check()
             at += len(chunk)
             yield chunk
 
     def close(self) -> None:
         """Called by Django when the answer ends, also when the client went away."""
         self._file.close()
+
+
+class _Right:
+    """Whether an answer may go on; its beginning was allowed just now."""
+
+    def __init__(self, still: Still | None) -> None:
+        self._still, self._asked_at = still, time.monotonic()
+
+    async def check(self) -> None:
+        """BrokenOff when it may not. A database that is away is asked again for the next piece."""
+        if self._still is None or time.monotonic() - self._asked_at < ASK_EVERY_S:
+            return
+        try:
+            may_go_on = await sync_to_async(self._still)()
+        except (OperationalError, InterfaceError):
+            return
+        if not may_go_on:
+            raise BrokenOff
+        self._asked_at = time.monotonic()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from django.http import StreamingHttpResponse
 
-from studio.core.download import stream_parts
+from studio.core.download import Still, stream_parts
 from studio.runs.models import Run
 from studio.tracking.ingest import json_number
 from studio.tracking.stored import limits_of, rows_where, steps_of, streamed_blocks
@@ -34,11 +34,17 @@ Piece = tuple[int, int, MetricBlock]  # run number, attempt, rows
 
 
 def stream_points(
-    runs: Iterable[Run], form: Form, name: str, *, metrics: Collection[str] | None = None, abandoned: bool = False
+    runs: Iterable[Run],
+    form: Form,
+    name: str,
+    *,
+    still: Still | None,
+    metrics: Collection[str] | None = None,
+    abandoned: bool = False,
 ) -> StreamingHttpResponse:
-    """A download; the caller has checked the right to read. Memory does not grow with the points."""
+    """A download; the caller has checked the right to read, for which `still` asks again. Memory does not grow with the points."""
     parts = export(runs, form, metrics, abandoned=abandoned)
-    return stream_parts(parts, f"{name}.{form}", FORMS[form])
+    return stream_parts(parts, f"{name}.{form}", FORMS[form], still=still)
 
 
 def export(

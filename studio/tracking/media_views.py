@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET
 
 from studio.accounts.access import get_for
 from studio.accounts.models import User
+from studio.accounts.still import still_reads
 from studio.core import blobs
 from studio.core.download import safe_name, stream_file
 from studio.runs.models import Run
@@ -86,7 +87,14 @@ def run_media_file(request: HttpRequest, pk: int, seq: int) -> HttpResponseBase:
     ending = ENDINGS.get(media.mime) or media.mime.partition("/")[2]
     shown_as = "" if request.GET.get("download") else media.mime
     shown_as += "; charset=utf-8" if shown_as.startswith("text/") else ""
-    return stream_file(request, path, safe_name(f"{name}.{ending}"), sha256=media.sha256, shown_as=shown_as)
+    return stream_file(
+        request,
+        path,
+        safe_name(f"{name}.{ending}"),
+        sha256=media.sha256,
+        shown_as=shown_as,
+        still=still_reads(request, run),
+    )
 
 
 def _csv_lines(table: dict[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ class Request:
     """What daphne's request offers."""
 
     def __init__(self) -> None:
-        self.channel: Any = object()
+        self.channel: Any = SimpleNamespace(transport=self)
+        self.is_aborted = False
         self.producer: Any = None
         self.sent: list[Any] = []
 
@@ -26,6 +28,12 @@ class Request:
 
     def unregisterProducer(self) -> None:
         self.producer = None
+
+    def loseConnection(self) -> None:
+        raise AssertionError("what is in the buffer would look like all of it")
+
+    def abortConnection(self) -> None:
+        self.is_aborted = True
 
 
 async def handle_reply(request: Request, message: Any) -> None:
@@ -81,16 +89,43 @@ def test_a_reader_that_goes_away_ends_the_application() -> None:
     asyncio.run(scenario())
 
 
-def test_a_fault_in_the_application_leaves_no_producer() -> None:
-    async def fails(scope: Any, receive: Any, send: Any) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, None])
+def test_an_answer_that_ends_in_the_middle_is_broken_off(error: type[Exception] | None) -> None:
+    """daphne itself would try to begin another answer, and then tidy up after no connection any more."""
+
+    async def ends(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        if error:
+            raise error
+
+    async def scenario() -> None:
+        request = Request()
+        await Backpressure(ends)({}, None, functools.partial(handle_reply, request))
+        assert request.producer is None
+        assert request.is_aborted
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_before_the_answer_begins_is_the_servers_to_tell() -> None:
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError
 
     async def scenario() -> None:
         request = Request()
         with pytest.raises(ZeroDivisionError):
             await Backpressure(fails)({}, None, functools.partial(handle_reply, request))
-        assert request.producer is None
+        assert not request.is_aborted
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_is_whole_keeps_its_connection() -> None:
+    async def scenario() -> None:
+        request = Request()
+        await Backpressure(download)({}, None, functools.partial(handle_reply, request))
+        assert not request.is_aborted
 
     asyncio.run(scenario())
 

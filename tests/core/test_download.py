@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.http import Http404, HttpResponseBase
 from django.test import AsyncRequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.core.download import CHUNK_BYTES, safe_name, stream_file
+from studio.core import download
+from studio.core.download import CHUNK_BYTES, BrokenOff, safe_name, stream_file, stream_parts
 
 pytestmark = pytest.mark.django_db  # closing an answer looks after the connections
 DATA = bytes(range(256)) * 3000  # three chunks
@@ -28,7 +30,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(file: Path, method: str = "GET", name: str = "model.ckpt", **headers: str) -> HttpResponseBase:
     request = AsyncRequestFactory().generic(method, "/", headers={k.replace("_", "-"): v for k, v in headers.items()})
-    return stream_file(request, file, name, sha256=DIGEST)
+    return stream_file(request, file, name, sha256=DIGEST, still=None)
 
 
 def body(response: Any) -> bytes:
@@ -138,3 +140,40 @@ def test_a_missing_file_or_a_link_is_not_found(file: Path, tmp_path: Path) -> No
     (tmp_path / "link").symlink_to(file)
     with pytest.raises(Http404):
         ask(tmp_path / "link")
+
+
+@pytest.mark.parametrize("kind", ["file", "parts"])
+def test_what_may_not_be_read_any_more_is_broken_off(file: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "ASK_EVERY_S", 0.0)
+    answers = iter([True, OperationalError("away"), False])
+
+    def still() -> bool:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    request = AsyncRequestFactory().get("/")
+    made: dict[str, Any] = {
+        "file": lambda: stream_file(request, file, "a.ckpt", still=still),
+        "parts": lambda: stream_parts(iter([b"1"] * 9), "a.zip", "application/zip", still=still),
+    }
+    got: list[bytes] = []
+
+    async def collect(response: Any) -> None:
+        async for chunk in response:
+            got.append(chunk)
+
+    response = made[kind]()
+    with pytest.raises(BrokenOff):
+        asyncio.run(collect(response))
+    response.close()
+    assert len(got) == 2, "a database that is away for a moment breaks nothing off"
+    assert str(file) not in open_files()
+
+
+def test_the_right_is_not_asked_for_at_each_piece(file: Path) -> None:
+    asked: list[int] = []
+    response = stream_file(AsyncRequestFactory().get("/"), file, "a.ckpt", still=lambda: asked.append(1) is None)
+    assert body(response) == DATA
+    assert not asked and download.ASK_EVERY_S < 5.0

@@ -12,6 +12,7 @@ from ninja import Field, Query, Router, Schema
 
 from studio.accounts.access import get_for
 from studio.accounts.models import Project
+from studio.accounts.still import still_reads
 from studio.api.auth import user_of
 from studio.api.errors import ApiError
 from studio.api.pages import Cursor, Limit, Page, page_of
@@ -120,7 +121,8 @@ class RunsWanted(PointsWanted):
 def download_metrics(request: HttpRequest, pk: int, form: Form, wanted: Query[PointsWanted]) -> HttpResponseBase:
     """All points as a file, a row a point: run, attempt, step, epoch, time, metric, value; values exactly."""
     run = get_for(user_of(request), Run.objects.all(), pk)
-    return stream_points([run], form, f"run-{run.number}-metrics", **_only(wanted))
+    still = still_reads(request, run)
+    return stream_points([run], form, f"run-{run.number}-metrics", still=still, **_only(wanted))
 
 
 @router.get("/projects/{pk}/metrics/{form}")
@@ -128,7 +130,8 @@ def download_project_metrics(request: HttpRequest, pk: int, form: Form, wanted: 
     """The same of the runs of a project."""
     project = get_for(user_of(request), Project.objects, pk)
     runs = Run.objects.to_export(project, wanted.run)
-    return stream_points(runs, form, f"{project.name}-metrics", **_only(wanted))
+    still = still_reads(request, project)
+    return stream_points(runs, form, f"{project.name}-metrics", still=still, **_only(wanted))
 
 
 def _only(wanted: PointsWanted) -> dict[str, Any]:
@@ -140,7 +143,9 @@ def download_folder(request: HttpRequest, pk: int, data: bool = True, weights: b
     """A zip that trains the run again without the studio and says whether the weights are the same: see its README.md."""
     run = get_for(user_of(request), Run.objects.for_list(), pk)
     entries = folder.entries(run, with_data=data, with_weights=weights)
-    return stream_parts(zipped(entries), f"{folder.folder_name(run)}.zip", "application/zip")
+    return stream_parts(
+        zipped(entries), f"{folder.folder_name(run)}.zip", "application/zip", still=still_reads(request, run)
+    )
 
 
 class SystemOut(Schema):
@@ -221,7 +226,8 @@ def download_checkpoint(request: HttpRequest, pk: int) -> HttpResponseBase:
     checkpoint = get_for(user_of(request), Checkpoint.objects.select_related("run"), pk)
     filename = safe_name(f"{checkpoint.run.name}-{checkpoint.run.number}-step-{checkpoint.step}.ckpt")
     path = bring(checkpoint)
-    return stream_file(request, path, filename, sha256=_digest(checkpoint, path))
+    digest = _digest(checkpoint, path)
+    return stream_file(request, path, filename, sha256=digest, still=still_reads(request, checkpoint))
 
 
 def _digest(checkpoint: Checkpoint, path: Path) -> str:

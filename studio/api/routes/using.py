@@ -10,6 +10,7 @@ from ninja import Field, Router, Schema, Status
 
 from studio.accounts.access import get_for
 from studio.accounts.models import Role, User
+from studio.accounts.still import still_reads
 from studio.api.auth import user_of
 from studio.api.idempotency import once
 from studio.api.pages import Cursor, Limit, Page, page_of
@@ -123,4 +124,5 @@ def list_checkpoint_files(request: HttpRequest, pk: int, limit: Limit = 50, curs
 def download_checkpoint_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file, in ranges if wanted; Repr-Digest has its sha256."""
     found = get_for(user_of(request), CheckpointFile.objects.select_related("checkpoint__run"), pk)
-    return stream_file(request, packs.bring(found), packs.file_name(found), sha256=found.sha256)
+    still = still_reads(request, found)
+    return stream_file(request, packs.bring(found), packs.file_name(found), sha256=found.sha256, still=still)

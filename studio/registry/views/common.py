@@ -10,6 +10,7 @@ from django.shortcuts import render
 
 from studio.accounts.access import can, get_for, may_run_code
 from studio.accounts.models import Membership, Project, Role, User
+from studio.core.numbers import whole
 from studio.registry.models import Dataset, DatasetVersion, Model, ModelVersion, VersionState
 
 PAGE_SIZE = 50
@@ -36,10 +37,8 @@ def project_in_view(request: HttpRequest, owner: Project | None) -> Project | No
     """The project that a page is about: the owner's, or for something built in the one in `?project=`."""
     if owner is not None:
         return owner
-    given = request.GET.get("project", "")
-    if given.isdigit():
-        return get_for(request.user, Project.objects.select_related("team"), int(given))
-    return None
+    given = whole(request.GET.get("project"))
+    return None if given is None else get_for(request.user, Project.objects.select_related("team"), given)
 
 
 def start_projects(request: HttpRequest, project: Project | None) -> list[Project]:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
+from studio.core.numbers import whole
 from studio.registry.arguments import fix_arguments
 from studio.registry.batch import ask_for_batch, class_table, leak_words
 from studio.registry.choices import choose
@@ -221,8 +222,7 @@ def _versions() -> Any:
 
 def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
     """The name of the dataset that `?dataset=` names, and its newest code if it is made of code."""
-    given = request.GET.get("dataset", "")
-    found = Dataset.objects.filter(project=project, pk=int(given)).first() if given.isdigit() else None
+    found = Dataset.objects.filter(project=project, pk=whole(request.GET.get("dataset"))).first()
     if found is None:
         return {}
     newest = found.versions.first()

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from studio.accounts.access import get_for
+from studio.core.numbers import whole
 from studio.registry.difference import file_differences, option_differences
 from studio.registry.models import DatasetVersion, ModelVersion
 from studio.registry.views.common import PAGE_SIZE, project_in_view
@@ -29,9 +30,9 @@ def dataset_version_diff(request: HttpRequest, pk: int) -> HttpResponse:
 def _difference(request: HttpRequest, new: Any, entry: Any, kind: str) -> HttpResponse:
     """Against the version numbered `?with=`, else the one before."""
     others = entry.versions.exclude(pk=new.pk)
-    given = request.GET.get("with", "")
-    if given.isdigit() and len(given) < 10:
-        old = others.filter(number=int(given)).first()
+    given = whole(request.GET.get("with"), 9)
+    if given is not None:
+        old = others.filter(number=given).first()
     else:
         old = others.filter(number__lt=new.number).first() or others.last()
     context = {"version": new, "old": old, kind: entry, "project": project_in_view(request, entry.project)}

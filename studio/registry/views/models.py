@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from studio.accounts.access import get_for
 from studio.accounts.models import Project, Role, User
+from studio.core.numbers import whole
 from studio.registry.code_lines import code_of
 from studio.registry.errors import RegistryError
 from studio.registry.forms import ClassForm, CodeForm, GitForm, NoteForm, PackageForm, ProjectForm
@@ -136,8 +137,7 @@ def model_archive(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
     """The name and newest code of the model that `?model=` names."""
-    given = request.GET.get("model", "")
-    found = Model.objects.filter(project=project, pk=int(given)).first() if given.isdigit() else None
+    found = Model.objects.filter(project=project, pk=whole(request.GET.get("model"))).first()
     newest = found.versions.first() if found else None
     if found is None:
         return {}

@@ -117,7 +117,8 @@ def shared_file(request: HttpRequest, link: ShareLink, token: str, pk: int) -> H
     if pk not in listed or found is None or not checkpoints.is_there(found):
         return _nothing(request)
     name = f"run-{found.run.number}-step-{found.step}.ckpt"
-    return stream_file(request, checkpoints.bring(found), name, sha256=checkpoints.sha256_of(found))
+    path, digest = checkpoints.bring(found), checkpoints.sha256_of(found)
+    return stream_file(request, path, name, sha256=digest, still=lambda: sharing.find(token) is not None)
 
 
 def _unlock(request: HttpRequest, link: ShareLink, token: str) -> HttpResponseBase:

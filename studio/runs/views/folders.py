@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from studio.accounts.still import still_reads
 from studio.core.download import stream_parts
 from studio.core.zipping import zipped
 from studio.runs import folder
@@ -37,4 +38,6 @@ def run_folder_zip(request: HttpRequest, pk: int) -> HttpResponseBase:
     except RunError as error:
         context = {**page_of(found, "overview"), "refused": str(error)}
         return render(request, "runs/folder.html", context, status=409)
-    return stream_parts(zipped(entries), f"{folder.folder_name(found)}.zip", "application/zip")
+    return stream_parts(
+        zipped(entries), f"{folder.folder_name(found)}.zip", "application/zip", still=still_reads(request, found)
+    )

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from studio.accounts.models import Role, User
+from studio.core.numbers import whole
 from studio.runs import reorder
 from studio.runs.errors import RunError
 from studio.runs.forms_queue import QueueForm
@@ -27,7 +28,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     places = Line().places()
     mine = Run.objects.visible_to(user).filter(state=State.QUEUED)
-    page = max(int(given) if (given := request.GET.get("page", "1")).isdigit() and len(given) < 6 else 1, 1)
+    page = max(whole(request.GET.get("page"), 5) or 1, 1)
     waiting = list(mine.for_list().in_order()[(page - 1) * MOST : page * MOST + 1])
     editable = set(
         reorder.editable(Run.objects.filter(pk__in=[r.pk for r in waiting]), user).values_list("pk", flat=True)

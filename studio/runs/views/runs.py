@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from studio.accounts.access import can, get_for
 from studio.accounts.models import Role, User
+from studio.accounts.still import still_reads
 from studio.core.download import stream_file
 from studio.runs import checkpoints, diff, promote, reproduce, starts, timeline
 from studio.runs.directions import direction
@@ -100,7 +101,8 @@ def checkpoint_download(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file of weights and state, streamed; a range of it on request."""
     found = get_for(request.user, Checkpoint.objects.select_related("run__project"), pk)
     name = f"run-{found.run.number}-step-{found.step}.ckpt"
-    return stream_file(request, checkpoints.bring(found), name, sha256=checkpoints.sha256_of(found))
+    path, digest = checkpoints.bring(found), checkpoints.sha256_of(found)
+    return stream_file(request, path, name, sha256=digest, still=still_reads(request, found))
 
 
 @require_POST

@@ -11,7 +11,9 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from studio.accounts.access import can, get_for
 from studio.accounts.models import Role, User
+from studio.accounts.still import still_reads
 from studio.core.download import stream_file
+from studio.core.numbers import whole
 from studio.runs import packs, preflight
 from studio.runs.checkpoints import sha256_of
 from studio.runs.errors import RunError
@@ -51,7 +53,8 @@ def checkpoint_export(request: HttpRequest, pk: int) -> HttpResponse:
 def checkpoint_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A file that was made of a checkpoint, streamed; a range of it on request."""
     found = get_for(request.user, CheckpointFile.objects.select_related("checkpoint__run"), pk)
-    return stream_file(request, packs.bring(found), packs.file_name(found), sha256=found.sha256)
+    still = still_reads(request, found)
+    return stream_file(request, packs.bring(found), packs.file_name(found), sha256=found.sha256, still=still)
 
 
 def _queued(request: HttpRequest, found: Checkpoint, form: TryForm | None, kind: Preflight.Kind) -> HttpResponse:
@@ -77,10 +80,7 @@ def _schema_of(found: Checkpoint) -> dict[str, Any]:
 
 
 def _asked(request: HttpRequest, found: Checkpoint) -> Preflight | None:
-    pk = request.GET.get("asked", "")
-    if not pk.isdigit() or len(pk) > 18:
-        return None
-    return Preflight.objects.filter(checkpoint=found, pk=int(pk)).first()
+    return Preflight.objects.filter(checkpoint=found, pk=whole(request.GET.get("asked"))).first()
 
 
 def _page(
