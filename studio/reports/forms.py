@@ -97,7 +97,11 @@ class ShareForm(forms.Form):
         label="The choices that were made: model, data and training options", required=False
     )
     show_logs = forms.BooleanField(label="The end of the log", required=False)
-    show_files = forms.BooleanField(label="Checkpoints, to download", required=False)
+    show_files = forms.BooleanField(
+        label="Checkpoints, to download",
+        required=False,
+        help_text="They hold the choices and the code of the run as well, so that they can be used.",
+    )
     show_author = forms.BooleanField(label="Your name", required=False)
     embed_on = forms.CharField(
         label="Sites that may show it in a frame",

@@ -20,10 +20,8 @@ def view_of_report(project: Project, version: ReportVersion) -> dict[str, Any]:
     for part in parts:
         if "text" in part:
             part["text"] = redact.text(part["text"], [*machines, *spoken_to])
-        elif source := part["data"].pop("source", None):  # an image's bytes are no words
-            part["data"] = redact.tree(part["data"], machines) | {"source": source}
         else:
-            part["data"] = redact.tree(part["data"], machines)
+            part["data"] = _data(part["data"], machines, people)
     return {
         "kind": "report",
         "heading": redact.text(version.title, machines),
@@ -32,3 +30,17 @@ def view_of_report(project: Project, version: ReportVersion) -> dict[str, Any]:
         "author": "",
         "pending": False,
     }
+
+
+def _data(data: dict[str, Any], machines: list[str], people: list[str]) -> dict[str, Any]:
+    """What a panel shows. An image's bytes are no words; what was chosen may be a secret, as its name tells."""
+    shown: dict[str, Any] = redact.tree({k: v for k, v in data.items() if k not in ("source", "choices")}, machines)
+    if "source" in data:
+        shown["source"] = data["source"]
+    if "choices" in data:
+        hidden = [*machines, *people]
+        shown["choices"] = [
+            [redact.text(name, machines), [redact.option(name, value, hidden) for value in values]]
+            for name, values in data["choices"]
+        ]
+    return shown

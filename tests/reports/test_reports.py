@@ -277,6 +277,10 @@ def test_a_file_needs_nothing_but_itself(people: People, run: Run) -> None:
 def test_nothing_of_machines_people_and_secrets_is_in_a_shared_report_or_a_file(people: People) -> None:
     run = hide_canaries(people)
     write_checkpoint(run, step=200, metrics={"canary-host-7": 1.0}, is_best=True)
+    other = make_run(people.project, state=State.SUCCEEDED)
+    other.spec["data"]["args"] = {"path": "plain", "api_key": "canary-password-2", "who": "nobody"}
+    other.save(update_fields=["spec"])
+    both = f"runs: {run.number}, {other.number}"
     make_media(run, key="samples", caption="/srv/canary/data.csv on canary-host-7")
     frozen = "frozen: yes"
     body = "\n".join(
@@ -284,6 +288,7 @@ def test_nothing_of_machines_people_and_secrets_is_in_a_shared_report_or_a_file(
             f"Words for @canary-owner: {' '.join(CANARIES[:5])} CANARY_ENV=canary-env-value 10.9.8.7 canary-worker\n",
             block("chart", f"runs: {run.number}"), block("chart", f"runs: {run.number}", frozen),
             block("table", f"runs: {run.number}", "title: at /srv/canary/data.csv"), block("runs", "filter: state:running"),
+            block("table", both), block("table", both, frozen),
             block("image", f"run: {run.number}", "key: samples"), block("checkpoint", f"run: {run.number}"),
         ]
     )  # fmt: skip
@@ -295,7 +300,7 @@ def test_nothing_of_machines_people_and_secrets_is_in_a_shared_report_or_a_file(
     for name in ("report-export", "api:export_report"):
         texts.append(people.client("owner").get(reverse(name, args=[report.pk])).content.decode())
     for text in texts:
-        assert "Words for" in text and "<circle" in text
+        assert "Words for" in text and "<circle" in text and text.count("api_key") == 2
         assert not re.findall(r"panel-missing\">[^<]*", text)
         assert not [canary for canary in CANARIES if canary in text]
 

@@ -7,7 +7,7 @@ import json
 import math
 import threading
 import time
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +17,7 @@ from trainer_core.callbacks.checkpoint import Checkpoint
 from trainer_core.checkpoint import io, state
 from trainer_core.checkpoint.background import BackgroundWrite, host_copy
 from trainer_core.checkpoint.digest import weights_sha256
+from trainer_core.datamodule import LightningDataModule
 from trainer_core.durations import Duration
 from trainer_core.errors import CheckpointError, NonFiniteError, SIGTERMException
 from trainer_core.loggers.spool import SpoolLogger
@@ -103,9 +104,14 @@ class RunCheckpoint(Checkpoint):
             self.best, self.best_name = state_dict.get("best"), state_dict.get("best_name")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """So that the file alone is enough to make the model again."""
-        if self.spec is not None:
-            checkpoint[saved.KEY] = saved.about(self.spec, trainer.datamodule)
+        """So that the file alone is enough to make the model again; it may be handed out, so no path of the machine is in it."""
+        if self.spec is None:
+            return
+        checkpoint[saved.KEY] = saved.about(self.spec, trainer.datamodule)
+        kept = checkpoint.get(LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        for name, place in self.spec.data.files.items():
+            if kept.get(name) == place:
+                kept[name] = PurePath(place).name
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_at = self._newest_step = trainer.global_step

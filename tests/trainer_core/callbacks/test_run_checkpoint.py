@@ -17,6 +17,7 @@ from trainer_core.checkpoint import fs, io
 from trainer_core.durations import parse_duration
 from trainer_core.events import EVENT, METRICS, SAVE_ORDER, Frame, SpoolWriter, read_spool
 from trainer_core.loggers.spool import SpoolLogger
+from trainer_core.spec import DataRef, ModelRef, RunSpec
 
 STEPS = 12
 
@@ -168,3 +169,21 @@ def test_an_order_at_a_step_that_is_saved_already_is_heard_after_the_next(
     _, frames = train(tmp_path, lambda step: order.touch() if step == 4 else None, every="4st")
     found = [(c["step"], c["reason"]) for c in told(frames, "checkpoint")]
     assert found == [(4, "interval"), (5, "asked"), (8, "interval"), (STEPS, "interval")]
+
+
+def test_a_file_names_no_place_of_the_machine(tmp_path: Path) -> None:
+    """It may be handed out; a datamodule of somebody's own keeps its arguments in it, the path of its file among them."""
+    place = str(tmp_path / "blobs" / "0123.csv")
+    data = DataRef("file", "Mine", code="class Mine: pass", files={"path": place})
+    spec = RunSpec(model=ModelRef("zoo", "MLP"), data=data)
+    keeper = RunCheckpoint(
+        tmp_path,
+        fence=1,
+        every=parse_duration("1ep", name="every"),
+        logger=SpoolLogger(SpoolWriter(tmp_path)),
+        spec=spec,
+    )
+    checkpoint: dict[str, Any] = {"datamodule_hyper_parameters": {"path": place, "batch_size": 4}}
+    keeper.on_save_checkpoint(trainer(), Run(), checkpoint)
+    assert str(tmp_path) not in repr(checkpoint)
+    assert checkpoint["datamodule_hyper_parameters"] == {"path": "0123.csv", "batch_size": 4}
