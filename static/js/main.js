@@ -6,6 +6,7 @@ import "./core/command-palette.js";
 import "./core/copy-button.js";
 import "./core/kept.js";
 import "./core/refused.js";
+import "./core/sending.js";
 import { refreshTimes } from "./core/times.js";
 import "./accounts/submit-once.js";
 import "./notifications/bell.js";

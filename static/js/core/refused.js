@@ -1,10 +1,10 @@
 // @ts-check
-// What htmx could not do is said on the page, beside what would have changed. What was typed stays; a press can be tried
-// again by a button. What asks by itself (`hx-trigger="every …"`) goes on asking, and the words leave with its first answer.
+// What htmx or a form could not do is said on the page, beside what would have changed. What was typed stays; a press can be
+// tried again by a button. What asks by itself (`hx-trigger="every …"`) goes on asking, and the words leave with its first answer.
 
-const AWAY = "The studio does not answer. What you typed is still here.";
-const SLOW = "The studio took too long to answer. What you typed is still here.";
-const SIGNED_OUT = 401;
+export const AWAY = "The studio does not answer. What you typed is still here.";
+export const SLOW = "The studio took too long to answer. What you typed is still here.";
+export const SIGNED_OUT = 401;
 
 /**
  * What an answer says in words, JSON or a page; a plain sentence with the status where it says nothing.
@@ -26,7 +26,7 @@ function reason(xhr) {
 }
 
 /** The token of the session that this browser has by now: signing in again, in another tab, made the page's one void. */
-const token = () => /(?:^|; )(?:__Host-csrf|studio_csrf)=(\w+)/.exec(document.cookie)?.[1];
+export const token = () => /(?:^|; )(?:__Host-csrf|studio_csrf)=(\w+)/.exec(document.cookie)?.[1];
 
 /** @type {Map<Element, HTMLElement>} what asked, and the words about it */
 const shown = new Map();
@@ -36,7 +36,7 @@ const shown = new Map();
  * @param {string} words
  * @param {boolean} signIn
  */
-function say({ elt, target }, words, signIn = false) {
+export function say({ elt, target }, words, signIn = false) {
   const isPress = elt.matches("a, button");
   const before = shown.get(elt);
   if (!isPress && before?.isConnected && before.textContent === words) return; // it asks again and again: said once
