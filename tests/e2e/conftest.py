@@ -6,13 +6,15 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e import hostile
 from tests.e2e.chromium import ARGUMENTS, NAMES, chromium
 from tests.e2e.journey import Visit
+from tests.e2e.tab import Tab
 from tests.e2e.watch import Watch
 from tests.ops.stack import Studio, manage
 
@@ -123,3 +125,20 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hostile.Attac
         yield made
     finally:
         made.studio.stop()
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
+    """Opens tabs, each in a context of its own, for whom the cookie is of; the test asks them what went wrong."""
+    contexts: list[BrowserContext] = []
+
+    def make(studio: Studio, cookie: list[str] | None, host: str | None = None, **options: Any) -> Tab:
+        wide = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light", "reduced_motion": "reduce"}
+        contexts.append(context := browser.new_context(**{**wide, **options}))
+        if cookie:
+            context.add_cookies([{"name": cookie[0], "value": cookie[1], "url": studio.url}])
+        return Tab(context, studio.url.partition("//")[2] if host is None else host)
+
+    yield make
+    for context in contexts:
+        context.close()

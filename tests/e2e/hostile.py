@@ -40,12 +40,12 @@ class Attacked:
         self.studio = Studio(self.data_dir, "--port", port, "--workers", "0").wait_ready()
 
 
-def prepare(data_dir: Path) -> dict[str, Any]:
+def prepare(data_dir: Path, module: str = "tests.e2e.hostile") -> dict[str, Any]:
     """From another process: addresses of `pages`, `anonymous` pages, a `report` to export, the `form` of a run,
     a page that is `followed` for ever; and who may."""
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "STUDIO_DATA_DIR": str(data_dir)}
     env.pop("PYTEST_XDIST_WORKER", None)  # the data directory is the studio's, as it is
-    command = [sys.executable, "-m", "tests.e2e.hostile"]
+    command = [sys.executable, "-m", module]
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(command, env=env, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))

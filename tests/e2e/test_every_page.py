@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request
 
 from tests.e2e import hostile
 from tests.e2e.hostile import Attacked
-from tests.e2e.watch import Watch
+from tests.e2e.tab import UNFOLD, Tab
 from tests.ops.stack import eventually
 
 pytestmark = pytest.mark.timeout(600)
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-# Elements that somebody wrote, attributes that would run, and scripts that are none of the studio's files.
-WRITTEN = """() => {
-  const found = [];
-  for (const e of document.querySelectorAll("*")) {
-    const runs = [...e.attributes].some((a) => /^on/i.test(a.name) || (/(^|:)(href|src|action|formaction|srcdoc|data)$/i.test(a.name) && /^\\s*(javascript|vbscript|data:text)/i.test(a.value)));
-    const own = e.tagName !== "SCRIPT" || e.type === "application/json" || new URL(e.src || "x:").pathname.startsWith("/static/");
-    if (runs || !own || e.hasAttribute("x9")) found.push(e.outerHTML.slice(0, 200));
-  }
-  return found;
-}"""
-# Everything that a page keeps folded, and every menu.
-UNFOLD = """() => {
-  for (const fold of document.querySelectorAll("details")) fold.open = true;
-  for (const menu of document.querySelectorAll("[data-bs-toggle=dropdown]")) menu.click();
-}"""
 # What axe-core calls serious or critical: rule, how often, the first place and why.
 AUDIT = """async (rules) => {
   const options = { resultTypes: ["violations"], ...(rules.length ? { runOnly: { type: "rule", values: rules } } : {}) };
@@ -44,63 +27,6 @@ IS_DARK = """() => matchMedia("(prefers-color-scheme: dark)").matches
   && (document.documentElement.dataset.theme !== "system" || document.documentElement.dataset.bsTheme === "dark")"""
 PLOTS = ".chart-frame, .chart-plot, spark-line, scatter-plot, par-coords"
 TELLING_COLOURS = ["color-contrast", "link-in-text-block"]
-
-
-class Tab:
-    """A page of a context, and what is on its way to it."""
-
-    def __init__(self, context: BrowserContext, host: str) -> None:
-        self.watch = Watch(context, host)
-        self.watch.allow(r"status of 404", "WebSocket is closed before")
-        self.page: Page = context.new_page()
-        self.page.on("dialog", self._dialog)
-        self._waiting: set[Request] = set()
-        self.page.on("request", lambda request: self._waiting.add(request))
-        for name in ("requestfinished", "requestfailed"):
-            self.page.on(name, lambda request: self._waiting.discard(request))
-
-    def _dialog(self, dialog: Dialog) -> None:
-        self.watch.found.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def open(self, url: str) -> None:
-        self._waiting.clear()
-        answer = self.page.goto(url)
-        assert answer is None or answer.ok, f"{url}: {answer.status}"
-        assert urlsplit(self.page.url).path == urlsplit(url).path, f"{url} leads to {self.page.url}"
-        self.settle()
-
-    def settle(self) -> None:
-        """Until nothing is asked for and what came is drawn."""
-
-        def still() -> bool:
-            self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-            return not self._waiting
-
-        eventually(still, f"{self.page.url} has all that it asked for")
-
-    def written(self) -> list[str]:
-        return list(self.page.evaluate(WRITTEN))
-
-
-@pytest.fixture
-def open_tab(browser: Browser, attacked: Attacked) -> Iterator[Callable[..., Tab]]:
-    contexts: list[BrowserContext] = []
-
-    def make(cookie: list[str] | None, host: str | None = None) -> Tab:
-        studio = attacked.studio
-        contexts.append(
-            context := browser.new_context(
-                viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce"
-            )
-        )
-        if cookie:
-            context.add_cookies([{"name": cookie[0], "value": cookie[1], "url": studio.url}])
-        return Tab(context, studio.url.partition("//")[2] if host is None else host)
-
-    yield make
-    for context in contexts:
-        context.close()
 
 
 def look(tab: Tab, url: str) -> list[str]:
@@ -131,7 +57,7 @@ def test_nothing_that_people_wrote_runs_and_everybody_can_use_the_page(
     studio, found = attacked.studio, attacked.found
     wrongs = []
     for who, cookie in (("pages", found["cookie"]), ("anonymous", None)):
-        tab = open_tab(cookie)
+        tab = open_tab(studio, cookie)
         for path in found[who]:
             wrongs += look(tab, studio.url + path)
     assert len(found["pages"]) > 50
@@ -139,7 +65,7 @@ def test_nothing_that_people_wrote_runs_and_everybody_can_use_the_page(
 
 
 def test_markup_that_got_through_would_be_seen(open_tab: Callable[..., Tab], attacked: Attacked) -> None:
-    tab = open_tab(attacked.found["cookie"])
+    tab = open_tab(attacked.studio, attacked.found["cookie"])
     tab.open(attacked.studio.url + "/queue/")
     tab.page.evaluate("m => document.getElementById('main').insertAdjacentHTML('beforeend', m)", hostile.MARKUP)
 
@@ -153,7 +79,7 @@ def test_markup_that_got_through_would_be_seen(open_tab: Callable[..., Tab], att
 
 def test_the_search_shows_what_it_finds_as_text(open_tab: Callable[..., Tab], attacked: Attacked) -> None:
     studio, found = attacked.studio, attacked.found
-    tab = open_tab(found["cookie"])
+    tab = open_tab(studio, found["cookie"])
     tab.open(studio.url + "/queue/")
     tab.page.keyboard.press("Control+k")
     tab.page.keyboard.type("x9")
@@ -165,10 +91,10 @@ def test_an_exported_report_opens_from_the_disk_and_runs_nothing(
     open_tab: Callable[..., Tab], attacked: Attacked, tmp_path: Path
 ) -> None:
     studio, found = attacked.studio, attacked.found
-    answer = open_tab(found["cookie"]).page.context.request.get(studio.url + found["report"])
+    answer = open_tab(studio, found["cookie"]).page.context.request.get(studio.url + found["report"])
     assert answer.ok
     (file := tmp_path / "report.html").write_bytes(answer.body())
-    tab = open_tab(None, "")
+    tab = open_tab(studio, None, "")
     tab.page.context.set_offline(True)
     wrongs = look(tab, file.as_uri())
     assert tab.page.get_by_text("<img x9 src=x onerror=alert(1)>").count()
