@@ -269,7 +269,7 @@ class ModelCheckpoint(Checkpoint):
                 "`LightningModule`?"
             )
             loop = trainer.fit_loop
-            if loop.epoch_progress.current.ready and loop.schedule.epoch_is_due() and sum(trainer.num_val_batches):
+            if loop.epoch_progress.current.ready and loop.schedule.epoch_is_due() and sum(trainer.num_val_batches) > 0:
                 raise MisconfigurationException(message)
             rank_zero_warn(message)
             return False
