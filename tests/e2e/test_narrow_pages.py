@@ -13,7 +13,7 @@ from tests.e2e.room import AUDIT, TARGET_PX
 from tests.e2e.tab import Tab
 from tests.ops.stack import Studio
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 PHONE = {"width": 390, "height": 844}
 #: What a page of 1440 px has at 200 %.
 ENLARGED = {"width": 720, "height": 450}
