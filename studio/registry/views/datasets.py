@@ -222,7 +222,7 @@ def _versions() -> Any:
 
 def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
     """The name of the dataset that `?dataset=` names, and its newest code if it is made of code."""
-    found = Dataset.objects.filter(project=project, pk=whole(request.GET.get("dataset"))).first()
+    found = Dataset.objects.filter(project=project, pk=whole(request.GET.get("dataset")) or 0).first()
     if found is None:
         return {}
     newest = found.versions.first()

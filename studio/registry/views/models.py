@@ -137,7 +137,7 @@ def model_archive(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _base(project: Project, request: HttpRequest) -> dict[str, Any]:
     """The name and newest code of the model that `?model=` names."""
-    found = Model.objects.filter(project=project, pk=whole(request.GET.get("model"))).first()
+    found = Model.objects.filter(project=project, pk=whole(request.GET.get("model")) or 0).first()
     newest = found.versions.first() if found else None
     if found is None:
         return {}

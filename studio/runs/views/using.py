@@ -80,7 +80,7 @@ def _schema_of(found: Checkpoint) -> dict[str, Any]:
 
 
 def _asked(request: HttpRequest, found: Checkpoint) -> Preflight | None:
-    return Preflight.objects.filter(checkpoint=found, pk=whole(request.GET.get("asked"))).first()
+    return Preflight.objects.filter(checkpoint=found, pk=whole(request.GET.get("asked")) or 0).first()
 
 
 def _page(
