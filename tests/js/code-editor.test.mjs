@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { difference, lineRange } from "../../static/js/core/code-editor.js";
+import { difference, indentBelow, lineRange } from "../../static/js/core/code-editor.js";
 
 test("a mark covers the words of its line", () => {
   const text = "import torch\n\n  x = 1\nlast";
@@ -28,4 +28,8 @@ test("the change from one text to another leaves what they share", () => {
   assert.deepEqual(changed("aa", "a"), [1, 2, ""]);
   assert.deepEqual(changed("a", "aa"), [1, 1, "a"]);
   assert.deepEqual(changed("abc", ""), [0, 3, ""]);
+});
+
+test("a line of YAML begins below the one above, and further in below a name without a value", () => {
+  for (const [above, begins] of [["seed: 7", ""], ["  max_epochs: 3", "  "], ["trainer:", "  "], ["  args:  # none", "    "], ["  - 3", "  "], ["", ""], ["  note: at 10:30", "  "]]) assert.equal(indentBelow(above), begins, above);
 });

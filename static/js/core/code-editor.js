@@ -34,6 +34,12 @@ export function difference(before, after) {
   return { from, to: before.length - end, insert: after.slice(from, after.length - end) };
 }
 
+/**
+ * What a line of YAML begins with that follows another one: as far in, or further below a name without a value.
+ * @param {string} above the part of it before the cursor
+ */
+export const indentBelow = (above) => above.slice(0, above.length - above.trimStart().length) + (/:\s*(#.*)?$/.test(above) ? "  " : "");
+
 /** @param {Complaint[]} complaints */
 const invalid = (complaints) => (complaints.length ? { "aria-invalid": "true" } : {});
 
@@ -60,6 +66,8 @@ export class CodeEditor extends (globalThis.HTMLElement ?? Object) {
     if (!this.isConnected || this.shadowRoot || !area) return;
     const root = this.attachShadow({ mode: "open" });
     const place = document.createElement("div");
+    // What is typed here is told once, by the textarea: seen from outside, this would be an input of something else.
+    place.addEventListener("input", (event) => event.stopPropagation());
     root.append(document.createElement("slot"), this.about(area), place);
     this.code = code;
     this.view = new code.EditorView({
@@ -123,10 +131,11 @@ export class CodeEditor extends (globalThis.HTMLElement ?? Object) {
   /** @param {any} code @param {HTMLTextAreaElement} area */
   extensions(code, area) {
     const label = area.labels?.[0]?.textContent?.trim() || "Code";
-    const language = this.dataset.language === "yaml" ? code.yaml() : code.python();
+    const isYaml = this.dataset.language === "yaml";
     return [
+      isYaml ? code.EditorView.domEventHandlers({ keydown: breakLine }) : [], // before the keys of the basic setup
       code.basicSetup,
-      language,
+      isYaml ? code.yaml() : code.python(),
       code.lintGutter(),
       code.syntaxHighlighting(colours(code)),
       code.EditorView.contentAttributes.of(() => ({ "aria-label": label, "aria-describedby": "about", spellcheck: "false", autocapitalize: "off", ...invalid(this.complaints ?? []) })),
@@ -138,6 +147,15 @@ export class CodeEditor extends (globalThis.HTMLElement ?? Object) {
       code.EditorView.theme(THEME),
     ];
   }
+}
+
+/** Enter in YAML: what CodeMirror makes of it lies below the value above. @param {KeyboardEvent} event @param {any} view */
+function breakLine(event, view) {
+  if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return false;
+  const { from } = view.state.selection.main;
+  const line = view.state.doc.lineAt(from);
+  view.dispatch(view.state.replaceSelection(`\n${indentBelow(line.text.slice(0, from - line.from))}`), { scrollIntoView: true, userEvent: "input" });
+  return true;
 }
 
 /** @param {any} code */
