@@ -60,7 +60,7 @@ class Record:
 
     __slots__ = (
         "count", "dataloader_idx", "epoch", "fx", "given", "given_size", "graph", "group", "last", "logger", "metric",
-        "name", "on_epoch", "on_step", "pending", "prog_bar", "reduce", "results", "sizes", "suffix", "sync", "total",
+        "metric_path", "name", "on_epoch", "on_step", "pending", "prog_bar", "reduce", "results", "sizes", "suffix", "sync", "total",
     )  # fmt: skip
 
     def __init__(self, results: Results, fx: str, name: str, given: tuple[Any, ...], on_step: bool, on_epoch: bool):
@@ -72,6 +72,8 @@ class Record:
         self.dataloader_idx = results.dataloader_idx
         self.suffix = f"/dataloader_idx_{self.dataloader_idx}" if suffix and self.dataloader_idx is not None else ""
         self.metric: Any = None
+        #: Where it is in the module; None for one that is elsewhere.
+        self.metric_path: str | None = None
         self.pending: list[Any] = []
         self.sizes: list[int] = []
         self.reset()
@@ -237,8 +239,7 @@ class Results:
         if known is None:
             known = Record(self, fx, name, given, on_step, on_epoch)
             if _is_metric(value):
-                _check_metric(module, name, value, metric_attribute)
-                known.metric = value
+                known.metric, known.metric_path = value, _metric_path(module, name, value, metric_attribute)
             if isinstance(value, Tensor) and not value.is_floating_point():
                 rank_zero_warn(
                     f"You called `self.log({name!r}, ...)` in your `{fx}` but the value needs to be floating point, "
@@ -248,29 +249,38 @@ class Results:
         known.add(value, batch_size)
 
     def state(self) -> list[dict[str, Any]]:
-        """The epoch's values so far, for a checkpoint; metric objects keep their state themselves."""
+        """The epoch's values so far, for a checkpoint; of metric objects, whose states `checkpoint.metrics` keeps, where they are."""
         rows = []
         for (fx, index), table in self.tables.items():
             for record in table.values():
                 plain = all(v is None or isinstance(v, bool | str) for v in record.given)
-                if record.metric is None and record.last is not None and plain:
+                kept = record.metric is None or record.metric_path is not None
+                if kept and record.last is not None and plain:
                     record._fold()
-                    last = record.last.detach().cpu() if isinstance(record.last, Tensor) else record.last
+                    last = None if record.metric is not None else record.last
+                    last = last.detach().cpu() if isinstance(last, Tensor) else last
                     total = record.total.detach().cpu() if record.total is not None else None
                     rows.append({
                         "fx": fx, "dataloader_idx": index, "name": record.name, "given": list(record.given),
                         "on_step": record.on_step, "on_epoch": record.on_epoch,
-                        "last": last, "total": total, "count": record.count,
+                        "last": last, "total": total, "count": record.count, "metric": record.metric_path,
                     })  # fmt: skip
         return rows
 
-    def restore(self, rows: list[dict[str, Any]]) -> None:
-        """Go on with the values of `state`."""
+    def restore(self, rows: list[dict[str, Any]], module: LightningModule) -> None:
+        """Go on with the values of `state`; metrics that `module` no longer has are left out."""
+        children = dict(module.named_modules())
         for row in rows:
+            path = row.get("metric")
+            if path is not None and path not in children:
+                continue
             self.dataloader_idx = row["dataloader_idx"]
             self.enter(row["fx"])
             record = Record(self, row["fx"], row["name"], tuple(row["given"]), row["on_step"], row["on_epoch"])
             record.last, record.total, record.count = row["last"], row["total"], row["count"]
+            if path is not None:
+                record.metric = record.last = children[path]
+                record.metric_path = path
             self.current[row["name"]] = record
         self.dataloader_idx = None
         self.enter(None)
@@ -373,13 +383,14 @@ def _is_metric(value: Any) -> bool:
     )
 
 
-def _check_metric(module: LightningModule, name: str, metric: Any, attribute: str | None) -> None:
-    owned = any(child is metric for child in module.modules())
-    if not owned and attribute is None:
+def _metric_path(module: LightningModule, name: str, metric: Any, attribute: str | None) -> str | None:
+    path = next((path for path, child in module.named_modules() if child is metric), None)
+    if path is None and attribute is None:
         raise MisconfigurationException(
             f"Could not find the `LightningModule` attribute for the metric logged as {name!r}: keep it as an "
             "attribute of the module, or pass `metric_attribute`."
         )
+    return path
 
 
 def _scalar(name: str, value: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from trainer_core.callback import Callback, KeepsAverage
+from trainer_core.checkpoint.metrics import metric_states, restore_metrics
 from trainer_core.data.nested import map_tensors
 from trainer_core.errors import CheckpointError, MisconfigurationException
 from trainer_core.loops.progress import manual_state, step_state
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 LAYOUT = "2.6.6"
 OWN = "trainer_core"
 #: What differs between the processes of a run.
-PER_RANK = ("rng", "rng_at_epoch", "metrics", "epoch_results", "gradients", "data", "buffers")
+PER_RANK = ("rng", "rng_at_epoch", "metrics", "epoch_results", "metric_states", "gradients", "data", "buffers")
 #: Whether hyper-parameters of any type are kept, as Lightning does; `compat.lightning.install` sets it.
 KEEP_OBJECTS = False
 _warn_once = OnceEach()
@@ -86,6 +87,7 @@ def own_state(trainer: Trainer) -> dict[str, Any]:
         "batches_that_stepped": loop.batches_that_stepped,
         "metrics": metrics,
         "epoch_results": loop.results.state(),
+        "metric_states": loop.resume.metrics_before_validation if validates else _metric_states(trainer),
         "validation_batches_seen": dict(loop.resume.seen_before_validation if validates else loop.val_loop.seen),
         "gradients": open_gradients(trainer),
         "buffers": apart_buffers(trainer),
@@ -95,6 +97,17 @@ def own_state(trainer: Trainer) -> dict[str, Any]:
         "randomness": trainer.randomness.state(),
         "data": loop.data_places,
     }
+
+
+def _metric_states(trainer: Trainer) -> dict[str, Any]:
+    """What metric objects have seen; those that a loop is about to reset, at its end, as they are after it."""
+    loop = trainer.fit_loop
+    epochs = loop.epoch_progress.current
+    ending = [loop.val_loop.results] if trainer.validating else []
+    if epochs.ready == epochs.processed:
+        ending.append(loop.results)
+    fresh = [r.metric for results in ending for r in results.records() if r.metric is not None]
+    return metric_states(trainer.lightning_module, fresh=fresh)
 
 
 def open_gradients(trainer: Trainer) -> list[torch.Tensor | None] | None:
@@ -254,7 +267,8 @@ def restore_loops(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         trainer.recorder.callback_metrics.update(own["metrics"])
         # Written at an epoch's end, it holds values of that epoch, not of the next.
         if epochs.ready != epochs.processed:
-            loop.results.restore(own["epoch_results"])
+            loop.results.restore(own["epoch_results"], trainer.lightning_module)
+        restore_metrics(trainer.lightning_module, own.get("metric_states") or {})
         loop.window_weight, loop.weight_unit = own.get("window_weight"), own.get("weight_unit")
         loop.val_loop.seen.update(own["validation_batches_seen"])
         loop.val_loop.goes_on_counting = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from trainer_core.checkpoint.metrics import metric_states
 from trainer_core.data.combined import CombinedLoader
 from trainer_core.data.loaders import Source, set_epoch
 from trainer_core.data.prefetch import Fetcher
@@ -348,7 +349,8 @@ class FitLoop(TrainingData):
     def _validate(self) -> None:
         trainer = self.trainer
         trainer.recorder.absorb(self.results, on_step=True)
-        self.resume.mark_validation(self.val_loop.seen, trainer.strategy.shares_buffers)
+        metrics = metric_states(trainer.lightning_module)
+        self.resume.mark_validation(self.val_loop.seen, trainer.strategy.shares_buffers, metrics)
         trainer.state.stage = RunningStage.VALIDATING
         if not self.accumulates:
             trainer.hooks.call_module("on_validation_model_zero_grad")

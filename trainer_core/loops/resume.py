@@ -30,6 +30,8 @@ class ResumePoint:
     rng_ahead: Any = None
     #: Validation batches of each loader before the validation under way.
     seen_before_validation: Any = None
+    #: States of metric objects before it, as `checkpoint.metrics` gives them.
+    metrics_before_validation: Any = None
     #: `Strategy.shares_buffers` before it.
     shared_before_validation: bool | None = None
     #: (states at the start of the epoch, states at the checkpoint), until they are restored.
@@ -47,10 +49,10 @@ class ResumePoint:
         """The iterators of an epoch are about to be made."""
         self.rng_at_epoch = capture_rng(include_cuda=False)
 
-    def mark_validation(self, seen: dict[int, int], shares_buffers: bool | None) -> None:
+    def mark_validation(self, seen: dict[int, int], shares_buffers: bool | None, metrics: dict[str, Any]) -> None:
         """A validation that is cut off is run again as a whole, from here."""
         self.rng_before_validation, self.seen_before_validation = capture_rng(), dict(seen)
-        self.shared_before_validation = shares_buffers
+        self.shared_before_validation, self.metrics_before_validation = shares_buffers, metrics
 
     def back_to_epoch(self) -> None:
         if self.rng_restored is not None:

@@ -33,10 +33,17 @@ class Net(engine.LightningModule):
         )
         self.automatic_optimization = what != "manual"
         self.lines: list[Any] = []
+        if what == "resume":
+            from torchmetrics import MeanMetric
+
+            self.metric = MeanMetric()
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         loss = self.net(batch[0]).square().mean()
         self.log("loss", loss, on_step=True, on_epoch=True, sync_dist=True, prog_bar=True)
+        if self.what == "resume":
+            self.metric.update(batch[0].mean())
+            self.log("metric", self.metric, on_step=False, on_epoch=True)
         if self.what == "manual":
             optimizer = self.optimizers()
             for power in (1, 2):  # Two steps of a batch, the second of a forward pass outside of the wrapped one.
