@@ -49,6 +49,8 @@ def _leave_out_known_differences(setup: Setup) -> None:
     if "reload_dataloaders_every_n_epochs" in setup["trainer"]:
         # The other engine opens reloaded data twice, which moves the random numbers.
         setup["data"]["train"].update(quiet=True, shuffle=False)
+        if "val" in setup["data"]:
+            setup["data"]["val"]["quiet"] = True
         setup["module"].pop("norms", None)
     if setup["trainer"].get("precision") == "scaled" and setup["trainer"].get("accumulate_grad_batches", 1) > 1:
         # When the last batch of a window is skipped, the other engine drops the window with a scaler, not without.
@@ -61,6 +63,19 @@ def _leave_out_known_differences(setup: Setup) -> None:
         setup["trainer"]["val_check_interval"] = 2  # the other engine's checkpoints take 1 for 1.0
     if setup["trainer"].get("check_val_every_n_epoch", 1) is None:
         setup["trainer"].setdefault("val_check_interval", 2)  # as the documentation asks for
+    names = {one["name"] for one in setup["callbacks"]}
+    accumulates = "accumulate_grad_batches" in setup["trainer"] or "GradientAccumulationScheduler" in names
+    if accumulates and names & {"EMAWeightAveraging", "WeightAveraging"}:
+        # A validation before the first average takes running statistics of the beginning there, of the moment here.
+        setup["module"].pop("norms", None)
+    if "StochasticWeightAveraging" in names:
+        # The epoch that renews statistics of batch norms must not train: there, its end applies the last gradients again.
+        setup["module"].pop("norms", None)
+    if setup["module"]["returns"] == "dicts":
+        # A monitor beside the scheduler is taken here, there only one inside of its dictionary.
+        for scheduler in setup["module"].get("schedulers", []):
+            if scheduler["kind"] == "plateau":
+                scheduler.update(wrapped=True, monitor=scheduler.get("monitor", "train_loss"))
     if setup["module"].get("optimizer") == "lbfgs":
         for one in setup["callbacks"]:
             one.pop("log_weight_decay", None)

@@ -15,7 +15,12 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "options", [["--first", "3077", "--cases", "24"], ["--first", "18", "--cases", "6", "--resumed"]]
+    "options",
+    [
+        ["--first", "3077", "--cases", "24"],
+        ["--first", "3190", "--cases", "1"],
+        ["--first", "18", "--cases", "6", "--resumed"],
+    ],
 )
 def test_setups_end_alike(options: list[str]) -> None:
     done = subprocess.run(

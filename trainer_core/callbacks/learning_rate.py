@@ -90,9 +90,8 @@ class LearningRateMonitor(Callback):
                 found.update(self._groups(optimizer, name))
         for optimizer in trainer.optimizers:
             if not any(optimizer is o for o in with_scheduler):
-                name = self._name(optimizer, trainer, seen)
-                if interval in ("any", "epoch") or not trainer.lr_scheduler_configs:
-                    found.update(self._groups(optimizer, name))
+                # Without a scheduler there is no interval of its own: it is written at each.
+                found.update(self._groups(optimizer, self._name(optimizer, trainer, seen)))
         return found
 
     @staticmethod

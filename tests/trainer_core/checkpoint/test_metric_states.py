@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tests.trainer_core.small import batches, fit
 from trainer_core import LightningModule
 from trainer_core.callbacks import Checkpoint
+from trainer_core.checkpoint.metrics import metric_states
 
 torchmetrics = pytest.importorskip("torchmetrics")
 N_BATCHES, EPOCHS = 5, 2
@@ -132,6 +133,17 @@ def test_files_stay_plain_and_the_modules_own_state_as_it_was(unbroken: tuple[Ev
     assert states["pair.second"]["_update_count"] == 3
     assert torch.equal(states["pair.second"]["mean_value"], states["pair.first"]["mean_value"])
     assert states["scores"]["groups"] == {0: ["BinaryAccuracy", "BinaryPrecision", "BinaryRecall"]}
+
+
+def test_a_shared_state_is_that_of_the_metric_that_is_updated() -> None:
+    """Some versions give the others their states only when they are read."""
+    module = Measured()
+    module.pair.update(torch.ones(3))
+    module.pair["second"].mean_value, module.pair["second"]._update_count = torch.tensor(0.0), 0
+    module.pair._state_is_copy = False
+    found = metric_states(module)
+    assert found["pair.second"]["mean_value"] == found["pair.first"]["mean_value"] == 3
+    assert found["pair.second"]["_update_count"] == 1
 
 
 def test_a_state_of_foreign_objects_is_left_out_with_a_warning(tmp_path: Path) -> None:
