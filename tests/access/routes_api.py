@@ -15,6 +15,7 @@ from tests import factories
 from tests.access import matrix
 from tests.access.matrix import Route, nothing, public
 from tests.access.people import People
+from tests.access.routes_runs import a_waiting_move
 from tests.factories import write_checkpoint
 
 reads = functools.partial(matrix.reads, anonymous=401)
@@ -117,13 +118,6 @@ def an_alias(people: People, kwargs: dict[str, Any]) -> dict[str, Any]:
 def a_moved_alias(people: People) -> dict[str, Any]:
     a_registered_version(people)
     return {"pk": a_registered_version(people).model_id}
-
-
-def a_waiting_move(people: People) -> dict[str, Any]:
-    """That nobody of the five asked for."""
-    one, other = (a_registered_version(people) for _ in range(2))
-    promote.protect(model=other.model, user=people.owner, alias="candidate", on=True)
-    return {"pk": promote.move_alias(version=one, user=None, alias="candidate").pk}
 
 
 def an_unnamed_version(people: People) -> dict[str, Any]:

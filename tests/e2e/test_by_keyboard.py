@@ -166,7 +166,7 @@ def test_what_changed_is_found_and_halved(keys: Keys, prepared: list[int]) -> No
     keys.enter(page.get_by_role("link", name="what changed since the last good run"))
     expect(page.locator(".change-list > li").first).to_contain_text("Data likely")
     keys.ready()
-    keys.enter(page.get_by_role("button", name=re.compile("^Code of #6")))
+    keys.enter(page.get_by_role("button", name=re.compile(r"^#6 with the data of #\d$")))
     page.wait_for_url(re.compile(r"/runs/\d+/$"))
 
 

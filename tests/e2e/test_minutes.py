@@ -69,6 +69,7 @@ def test_published_lightning_code_is_pasted_and_runs_within_a_minute(visit: Visi
     visit.fill({"name": "Demo", "class_name": "DemoModel"})
     page.locator("code-editor .cm-content").fill(code)
     page.get_by_role("button", name="Register").click()
+    page.wait_for_url(re.compile(r"/model-versions/\d+/"))
     visit.goto("/projects/1/datasets/new/?from=code")
     visit.fill({"name": "Demo data", "class_name": "BoringDataModule"})
     page.locator("code-editor .cm-content").fill(code)

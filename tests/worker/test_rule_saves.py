@@ -27,7 +27,7 @@ def test_the_trainer_saves_what_the_rule_asks_for_and_goes_on(
     settings.RUNS_DIR = tmp_path
     monkeypatch.setattr("studio.runs.queue._ring", lambda *args: None)
     monkeypatch.setattr(supervisor, "ORDERS_EVERY_S", 0.05)
-    spec = RunSpec(ModelRef("zoo", "TabularMLP"), DataRef("zoo", "Wine"), trainer={"max_epochs": 5000})
+    spec = RunSpec(ModelRef("zoo", "TabularMLP"), DataRef("zoo", "Wine"), trainer={"max_epochs": 100_000})
     run = make_run()
     run.spec = json.loads(spec.to_json())
     run.save(update_fields=["spec"])

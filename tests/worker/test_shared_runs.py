@@ -22,7 +22,7 @@ from studio.worker.supervisor import Supervisor
 from studio.worker.transfer import Transfer
 from tests.factories import make_worker
 from tests.objects import Bucket, Machines, bucket, machines
-from tests.worker.test_supervisor import attempt_of, quick, run_that, standby, supervise, when_running
+from tests.worker.attempts import attempt_of, quick, run_that, standby, supervise, when_running
 
 __all__ = ["bucket", "machines", "quick", "standby"]
 pytestmark = pytest.mark.django_db(transaction=True)
