@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from studio.core import objects
@@ -151,7 +152,8 @@ def let_go(run_pk: int, keep: int = KEEP_LAST) -> tuple[int, int]:
     """
     rows = Checkpoint.objects.filter(run_id=run_pk, deleted_at__isnull=True).order_by("-step", "-fence")
     unasked = Checkpoint.objects.filter(deleted_at__isnull=True, pinned=False, is_promoted=False)
-    spared = unasked.filter(started_runs__isnull=True)
+    # No join: PostgreSQL then looks at the row itself again when somebody has promoted or pinned it meanwhile.
+    spared = unasked.filter(~Exists(Run.objects.filter(start_checkpoint=OuterRef("pk"))))
     gone = []
     for row in to_retire(list(rows), keep):
         found = spared.filter(pk=row.pk) if row.superseded else spared.filter(pk=row.pk, is_best=False)

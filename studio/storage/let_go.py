@@ -53,22 +53,21 @@ def carry_out(
     """
     total = Freed()
     for pk in runs:
-        project = Run.objects.filter(pk=pk).values_list("project_id", flat=True).first()
-        if project is None:  # its trash was emptied meanwhile
-            continue
-        freed = logs(pk, keep_bytes=keep_bytes) if kind == Removal.Kind.LOGS else REMOVERS[kind](pk)
-        if freed.count:
-            note(kind, freed, why=why, by=by, run_pk=pk, project_pk=project)
-            total += freed
+        # Its row is held, files or not: who empties the trash of it meanwhile would count the same bytes.
+        with transaction.atomic():
+            run = Run.objects.select_for_update().filter(pk=pk).only("pk", "project_id").first()
+            if run is None:
+                continue
+            freed = logs(pk, keep_bytes=keep_bytes) if kind == Removal.Kind.LOGS else REMOVERS[kind](pk)
+            if freed.count:
+                note(kind, freed, why=why, by=by, run=run)
+        total += freed
     return total
 
 
-@transaction.atomic
-def note(kind: str, freed: Freed, *, why: str, by: User | None, run_pk: int, project_pk: int) -> None:
-    """Also where the run itself has gone since: what went with it before was freed all the same."""
-    run = Run.objects.select_for_update().filter(pk=run_pk).only("pk").first()
+def note(kind: str, freed: Freed, *, why: str, by: User | None, run: Run) -> None:
     Removal.objects.create(
-        project_id=project_pk, run=run, kind=kind, count=freed.count, files_bytes=freed.files_bytes,
+        project_id=run.project_id, run=run, kind=kind, count=freed.count, files_bytes=freed.files_bytes,
         database_bytes=freed.database_bytes, why=why[:200], by=by,
     )  # fmt: skip
 
