@@ -143,8 +143,11 @@ def purge_run(project_pk: int, pk: int, *, why: str, by: User | None = None) -> 
         else:
             run.delete()
         record(by, "run.purge", run.project, run=str(run)[:100])
-    freed = Freed(1, release(digests) + _remove_folder(pk), size)
-    _note(project_pk, Removal.Kind.RUN, str(run), freed, why, by, run_pk=pk if is_named else None)
+    with transaction.atomic():
+        # Held where it stays: who cleans it up meanwhile, or purges it again, would count the same files.
+        Run.objects.select_for_update().filter(pk=pk).only("pk").first()
+        freed = Freed(1, release(digests) + _remove_folder(pk), size)
+        _note(project_pk, Removal.Kind.RUN, str(run), freed, why, by, run_pk=pk if is_named else None)
     return freed
 
 
