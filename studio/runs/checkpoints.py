@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from studio.core import objects
 from studio.runs import shared_checkpoints
@@ -154,10 +154,12 @@ def let_go(run_pk: int, keep: int = KEEP_LAST) -> tuple[int, int]:
     unasked = Checkpoint.objects.filter(deleted_at__isnull=True, pinned=False, is_promoted=False)
     # No join: PostgreSQL then looks at the row itself again when somebody has promoted or pinned it meanwhile.
     spared = unasked.filter(~Exists(Run.objects.filter(start_checkpoint=OuterRef("pk"))))
+    # Part of one that was never sent whole may be in the store, of a machine that was lost: `remove_due` looks.
+    due = {"stored_at": Coalesce("stored_at", Now())} if objects.is_open() else {}
     gone = []
     for row in to_retire(list(rows), keep):
         found = spared.filter(pk=row.pk) if row.superseded else spared.filter(pk=row.pk, is_best=False)
-        if found.update(deleted_at=Now(), is_best=False):
+        if found.update(deleted_at=Now(), is_best=False, **due):
             gone.append(row)
     freed = sum(remove_folder(folder_of(run_pk) / row.name) for row in gone)
     if objects.is_open():  # what was here was a copy; `remove_due` comes for the objects

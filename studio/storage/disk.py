@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import F, Q
 
 from studio.core import objects
 from studio.core.models import SharedBlob
@@ -91,7 +92,8 @@ def _shared_units() -> Iterator[tuple[str, int]]:
     for digest, size in SharedBlob.objects.filter(stored_at__isnull=False).values_list("sha256", "size_bytes"):
         yield f"blobs/{digest[:2]}/{digest}", size
     yield from _uploads()
-    stored = Checkpoint.objects.filter(stored_at__isnull=False)
+    # Equal: let go of before the store had all of it, to be looked for there (`let_go`).
+    stored = Checkpoint.objects.filter(Q(deleted_at=None) | Q(stored_at__lt=F("deleted_at")), stored_at__isnull=False)
     for run, name, size, manifest in stored.values_list("run_id", "name", "size_bytes", "manifest_bytes").iterator():
         yield f"runs/{run}/checkpoints/{name}", size + manifest
 

@@ -62,16 +62,18 @@ def studio(start_studio: Callable[[], Studio]) -> Studio:
 
 
 @pytest.fixture
-def artifacts(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where a test keeps its screenshots: below STUDIO_TEST_ARTIFACTS, or in its own temporary directory."""
+def artifacts(request: pytest.FixtureRequest) -> Path | None:
+    """Where a test keeps its screenshots: below STUDIO_TEST_ARTIFACTS; without it none are taken."""
     root = os.environ.get("STUDIO_TEST_ARTIFACTS")
-    folder = Path(root) / re.sub(r"\W+", "-", request.node.name).strip("-") if root else tmp_path / "screenshots"
+    if not root:
+        return None
+    folder = Path(root) / re.sub(r"\W+", "-", request.node.name).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @pytest.fixture
-def open_page(browser: Browser, artifacts: Path) -> Iterator[Callable[[Studio], Visit]]:
+def open_page(browser: Browser, artifacts: Path | None) -> Iterator[Callable[[Studio], Visit]]:
     """Opens a page of a studio for somebody who is not signed in; its wrongs fail the test at its end."""
     visits: list[Visit] = []
 

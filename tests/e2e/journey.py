@@ -43,13 +43,15 @@ class Visit:
     page: Page
     studio: Studio
     watch: Watch
-    artifacts: Path
+    artifacts: Path | None
 
     def goto(self, path: str) -> None:
         self.page.goto(self.studio.url + path)
 
     def keep(self, name: str) -> None:
-        """A screenshot for people to look at."""
+        """A screenshot for people to look at, where they asked for them: STUDIO_TEST_ARTIFACTS."""
+        if self.artifacts is None:
+            return
         self.page.screenshot(path=self.artifacts / f"{name}.png", full_page=True)
 
     def json(self, path: str) -> Any:

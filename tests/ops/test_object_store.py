@@ -99,7 +99,9 @@ class Site:
 
     def stored(self, run: Run) -> int:
         """The step of the newest checkpoint that the bucket has."""
-        query = "select max(step) from runs_checkpoint where run_id = %s and stored_at is not null"
+        query = (
+            "select max(step) from runs_checkpoint where run_id = %s and deleted_at is null and stored_at is not null"
+        )
         return self.rows(query, run.id)[0][0] or 0
 
     def steps(self, run: Run) -> int:

@@ -233,6 +233,29 @@ def test_one_that_is_let_go_while_it_is_sent_leaves_nothing(
     assert bucket.sizes() == {}
 
 
+def test_half_of_one_whose_machine_was_lost_goes_with_its_row(
+    run: Run, machines: Machines, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines.on("worker")
+    row = write_checkpoint(run, WEIGHTS, superseded=True)
+    real = ObjectStore.put
+
+    def put(store: ObjectStore, key: str, path: Path) -> None:
+        if key.endswith("manifest.json"):
+            raise StoreError("away")
+        real(store, key, path)
+
+    monkeypatch.setattr(ObjectStore, "put", put)
+    with pytest.raises(StoreError):
+        send_waiting()
+    machines.on("web")
+    assert list(bucket.sizes()) == [f"runs/{run.pk}/checkpoints/{row.name}/checkpoint.ckpt"]
+    assert checkpoints.let_go(run.pk) == (1, 0), "the store never had all of it"
+    assert sum(size for path, size in disk.units() if path.startswith("runs/")) == 0
+    assert (remove_due(), remove_due()) == (1, 0)
+    assert bucket.sizes() == {}
+
+
 def test_an_emptied_trash_leaves_nothing_of_a_run(run: Run, machines: Machines, bucket: Bucket, people: People) -> None:
     row = sent(run)
     Run.objects.filter(pk=run.pk).update(deleted_at=row.created_at)

@@ -157,6 +157,7 @@ def test_wandb_offline_folder_is_written(tmp_path: Path, monkeypatch: pytest.Mon
         assert logger.experiment.summary["trainer/global_step"] == 7
     finally:
         wandb.finish()
+        wandb.teardown()  # its writer is another process, which may still be writing
     (records,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     assert records.read_bytes().count(b"trainer/global_step") >= 8  # the keys of every step, uncompressed
 
