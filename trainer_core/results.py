@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 REDUCTIONS = ("mean", "sum", "min", "max")
 #: Fold pending values into the running reduction when there are so many, so that memory stays bounded.
 FOLD_AT = 1024
+#: Where `add_dataloader_idx` is among the arguments of a `log`.
+ADDS_IDX = 8
+Key = str | tuple[str, bool]
 
 # Per hook: (on_step allowed, on_epoch allowed, on_step default, on_epoch default). Hooks that are not here cannot log.
 _STEP = (True, True, True, False)
@@ -181,8 +184,8 @@ class Results:
 
     def __init__(self, *, training: bool) -> None:
         self.training = training
-        self.tables: dict[tuple[str, int | None], dict[str, Record]] = {}
-        self.current: dict[str, Record] = {}
+        self.tables: dict[tuple[str, int | None], dict[Key, Record]] = {}
+        self.current: dict[Key, Record] = {}
         self.fx: str | None = None
         #: Whether a batch is under way: then step values are shown, else those of the epoch.
         self.on_step = False
@@ -231,12 +234,15 @@ class Results:
                 f"self.log({name!r}, on_step=False, on_epoch=False): got False for both, allowed is True for at least "
                 "one of them."
             )
-        known = self.current.get(name)
+        key = self._key(name, add_dataloader_idx)
+        known = self.current.get(key)
         if known is not None and known.given != given:
             raise MisconfigurationException(
                 f"You called `self.log({name}, ...)` twice in `{fx}` with different arguments. This is not allowed"
             )
         if known is None:
+            if self.dataloader_idx is not None and not add_dataloader_idx:
+                self._check_other_loaders(fx, name)
             known = Record(self, fx, name, given, on_step, on_epoch)
             if _is_metric(value):
                 known.metric, known.metric_path = value, _metric_path(module, name, value, metric_attribute)
@@ -245,8 +251,27 @@ class Results:
                     f"You called `self.log({name!r}, ...)` in your `{fx}` but the value needs to be floating point, "
                     f"converting it to {torch.float32}."
                 )
-            self.current[name] = known
+            self.current[key] = known
         known.add(value, batch_size)
+
+    def _key(self, name: str, add_dataloader_idx: bool) -> Key:
+        """Where `current` keeps this name: one loader may log it with its number and without."""
+        first = self.current.get(name)
+        if first is None or self.dataloader_idx is None or first.given[ADDS_IDX] == add_dataloader_idx:
+            return name
+        return name, add_dataloader_idx
+
+    def _check_other_loaders(self, fx: str, name: str) -> None:
+        """MisconfigurationException when another loader has logged this plain name from the same hook."""
+        for (hook, index), table in self.tables.items():
+            if hook != fx or index in (None, self.dataloader_idx):
+                continue
+            if any(r.name == name and not r.given[ADDS_IDX] for r in table.values()):
+                raise MisconfigurationException(
+                    f"`self.log({name!r}, add_dataloader_idx=False)` was called in `{fx}` for the dataloaders {index} and "
+                    f"{self.dataloader_idx}, whose values would be taken for each other. Give each a name of its own, or "
+                    "leave add_dataloader_idx=True."
+                )
 
     def state(self) -> list[dict[str, Any]]:
         """The epoch's values so far, for a checkpoint; of metric objects, whose states `checkpoint.metrics` keeps, where they are."""

@@ -254,7 +254,8 @@ class EvaluationLoop:
             if r.fx == f"on_{self.word}_epoch_end" and r.names(False)[1] in log
         }
         everything: dict[str, Any] = {}
-        for one in outputs:
+        # Of a name that several hooks give without the number of their loader, the first loader's value.
+        for one in reversed(outputs):
             everything.update(one)
             one.update(late)
         everything.update(late)
