@@ -14,4 +14,4 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"nav_projects": Project.objects.none()}
-    return {"nav_projects": Project.objects.visible_to(user).active().select_related("team")[:50]}
+    return {"nav_projects": Project.objects.visible_to(user).active().with_right(user).select_related("team")[:50]}

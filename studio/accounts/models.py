@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -95,6 +96,13 @@ class ProjectQuerySet(models.QuerySet["Project"]):
     def editable_by(self, user: User) -> ProjectQuerySet:
         editors = Membership.objects.filter(user=user, role__in=Role.at_least(Role.EDITOR)).values("team_id")
         return self.visible_to(user).filter(team__in=editors)
+
+    def with_right(self, user: User) -> ProjectQuerySet:
+        """With `may_edit`: whether the user's role in the team lets them change things there."""
+        editors = Membership.objects.filter(
+            user=user, role__in=Role.at_least(Role.EDITOR), team=models.OuterRef("team")
+        )
+        return self.annotate(may_edit=models.Exists(editors))
 
     def active(self) -> ProjectQuerySet:
         return self.filter(archived_at__isnull=True)
@@ -260,6 +268,14 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor}"
+
+    @property
+    def object_kind(self) -> str:
+        """What the object is called on pages, such as `model version`; its type as written once that is gone."""
+        try:
+            return str(apps.get_model(self.object_type)._meta.verbose_name)
+        except (LookupError, ValueError):
+            return self.object_type
 
 
 class ActivityQuerySet(models.QuerySet["Activity"]):

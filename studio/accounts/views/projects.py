@@ -21,7 +21,9 @@ PAGE_SIZE = 50
 @require_GET
 def project_list(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
-    projects = Project.objects.visible_to(user).select_related("team").order_by("archived_at", "name", "pk")
+    projects = (
+        Project.objects.visible_to(user).with_right(user).select_related("team").order_by("archived_at", "name", "pk")
+    )
     if "archived" not in request.GET:
         projects = projects.active()
     page = Paginator(projects, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -42,7 +44,10 @@ def project_create(request: HttpRequest) -> HttpResponse:
             is_private=form.is_private(),
             by=user,
         )
-        return redirect("project-edit" if project.is_private else "project", project.pk)
+        if project.is_private:
+            messages.success(request, f"{project} is made. Name below who else may see it.")
+            return redirect("project-edit", project.pk)
+        return redirect("project", project.pk)
     return render(request, "accounts/project_form.html", {"form": form, "teams": teams})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -41,13 +42,14 @@ STATES = {
 
 # The pages that belong to a link of the navigation, where they are not those named like it.
 PLACES = {
-    "project": r"project|run|run-(?!create).*",
+    "project": r"project|run|run-(?!create|defaults).*",
     "model-list": r"model(-.*)?",
     "dataset-list": r"dataset(-.*)?",
     "report-list": r"report(-.*)?",
     "share-links": r"share-.*",
     "registered-list": r"(registered|checkpoint)-.*",
-    "project-storage": r"project-(storage|trash)|(team-)?storage-.*|team-storage",
+    "project-storage": r"project-(storage|trash)|storage-.*",
+    "team": r"team(-.*)?|run-defaults|audit-log",
 }
 
 # The letter that leads to a page after G.
@@ -134,6 +136,12 @@ def nav_link(context: template.Context, name: str, symbol: str, label: str, pk: 
         icon(symbol),
         label,
     )
+
+
+@register.filter
+def may_edit(projects: Iterable[Any], pk: Any) -> bool:
+    """Whether one of the projects may be changed. One that is not among them may: its pages refuse by themselves."""
+    return all(project.may_edit for project in projects if str(project.pk) == str(pk))
 
 
 def _reverse_any(name: str, pk: Any) -> str:
