@@ -22,6 +22,7 @@ import "./runs/run-status.js";
 import "./runs/run-text.js";
 import "./runs/runs-table.js";
 import "./runs/side-charts.js";
+import "./runs/split-bar.js";
 import "./tracking/chart_grid.js";
 import "./tracking/log_view.js";
 import "./tracking/media_panels.js";

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { partAt, replaced } from "../../static/js/runs/clauses.js";
+import { chosenWords } from "../../static/js/runs/shown.js";
+import { withTicked } from "../../static/js/runs/ticked.js";
 import { firstAxes, scaleOf, short } from "../../static/js/tracking/comparison.js";
 import { path } from "../../static/js/tracking/spark-line.js";
 
@@ -48,4 +50,34 @@ test("scales are linear, logarithmic or of words", () => {
 test("the first axes are choices, then the objective", () => {
   const axes = [{ key: "config.lr", title: "lr", kind: "choice" }, { key: "cost.time", title: "time", kind: "cost" }, { key: "metric.loss", title: "loss", kind: "metric" }];
   assert.deepEqual(firstAxes({ axes, runs: [], objective: "metric.loss" }), ["config.lr", "metric.loss"]);
+});
+
+test("what is ticked stands in a query beside all else, and nothing stands there when nothing is", () => {
+  assert.equal(withTicked("?q=lr%3C1&sort=-val,lr", [3, 12]), "q=lr%3C1&sort=-val,lr&ticked=3,12");
+  assert.equal(withTicked("?ticked=1,2&page=2", [7]), "page=2&ticked=7");
+  assert.equal(withTicked("?ticked=1&page=2", []), "page=2");
+  assert.equal(withTicked("", []), "");
+  assert.equal(withTicked("?unticked=1", [2]), "unticked=1&ticked=2");
+});
+
+test("the bar says how many are chosen, and how many of them the page does not show", () => {
+  assert.equal(chosenWords(false, 0, 12345, 0), "Tick runs, or:");
+  assert.equal(chosenWords(false, 3, 12345, 0), "3 of 12\u202f345 chosen");
+  assert.equal(chosenWords(false, 3, 12, 2), "3 chosen, 2 not on this page");
+  assert.equal(chosenWords(true, 3, 1234, 2), "All 1\u202f234 chosen");
+  assert.match(chosenWords(false, 200, 1234, 0), /no more fit/);
+});
+
+test("the divider is moved by arrows, within what both sides can live with", async () => {
+  globalThis.HTMLElement ??= class {};
+  globalThis.customElements ??= { define() {} };
+  const { moved, shareOf } = await import("../../static/js/runs/split-bar.js");
+  assert.equal(moved("ArrowLeft", 40, false), 42);
+  assert.equal(moved("ArrowRight", 40, true), 30);
+  assert.equal(moved("ArrowRight", 16, false), 15);
+  assert.equal(moved("Home", 40, false), 75);
+  assert.equal(moved("End", 40, false), 15);
+  assert.equal(moved("Enter", 40, false), null);
+  assert.equal(moved("j", 40, false), undefined);
+  assert.deepEqual([shareOf("33.33"), shareOf(null), shareOf(""), shareOf("x"), shareOf(99)], [33.3, null, null, null, 75]);
 });

@@ -41,9 +41,12 @@ export class RunList extends HTMLElement {
     const body = fresh.querySelector("run-list tbody");
     const mine = this.querySelector("tbody");
     if (!body || !mine || mine.contains(document.activeElement)) return;
-    const ticked = new Set([...mine.querySelectorAll("input[name=run]:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value));
+    const boxes = () => /** @type {NodeListOf<HTMLInputElement>} */ (mine.querySelectorAll("input[name=run]"));
+    const before = new Map([...boxes()].map((box) => [box.value, box.checked])); // ticked meanwhile, perhaps
     mine.replaceChildren(...body.childNodes);
-    for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (mine.querySelectorAll("input[name=run]"))) box.checked = ticked.has(box.value);
+    for (const box of boxes()) box.checked = before.get(box.value) ?? box.checked;
+    const away = fresh.querySelector("[data-elsewhere]"); // new rows may have pushed ticked ones off the page
+    if (away) document.querySelector("[data-elsewhere]")?.replaceWith(document.adoptNode(away));
     mine.dispatchEvent(new CustomEvent("rows", { bubbles: true }));
     refreshTimes();
   }

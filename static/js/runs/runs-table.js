@@ -1,7 +1,8 @@
 // @ts-check
-// <runs-table>: rows are walked, chosen and compared by keys; the bar below says how many are chosen.
+// <runs-table>: rows are walked, chosen and compared by keys; the bar below says how many are chosen, and so does the address.
 import { isPlain } from "../core/keys.js";
-import { compareWords } from "./shown.js";
+import { chosenWords, compareWords } from "./shown.js";
+import { keepTicked, MOST, sendTicked } from "./ticked.js";
 
 export class RunsTable extends HTMLElement {
   connectedCallback() {
@@ -13,11 +14,14 @@ export class RunsTable extends HTMLElement {
     this.addEventListener("change", () => this.count());
     this.addEventListener("rows", () => this.count());
     document.querySelector("[data-scope]")?.addEventListener("change", () => this.count());
+    document.querySelector("[data-untick]")?.addEventListener("click", (event) => this.untick(event));
+    document.addEventListener("submit", sendTicked, true);
     this.count();
   }
 
   disconnectedCallback() {
     if (this.onkey) document.removeEventListener("keydown", this.onkey);
+    document.removeEventListener("submit", sendTicked, true);
   }
 
   /** @returns {HTMLTableRowElement[]} */
@@ -64,21 +68,46 @@ export class RunsTable extends HTMLElement {
     if (box) box.checked = on;
   }
 
+  /** The ticked runs that the page does not show. @returns {HTMLInputElement[]} */
+  get elsewhere() {
+    return [...document.querySelectorAll("[data-elsewhere] input")].map((one) => /** @type {HTMLInputElement} */ (one));
+  }
+
+  /** @param {Event} event */
+  untick(event) {
+    event.preventDefault();
+    for (const row of this.rows) this.tick(row, false);
+    document.querySelector("[data-elsewhere]")?.replaceChildren();
+    this.count();
+    this.box(this.rows[Math.max(this.here, 0)])?.focus({ preventScroll: true }); // the link is away now
+  }
+
+  /** Numbers of all ticked runs; what is more than MOST is unticked. */
+  ticked() {
+    const away = this.elsewhere;
+    const here = this.rows.filter((row) => this.box(row)?.checked);
+    for (const row of here.splice(Math.max(MOST - away.length, 0))) this.tick(row, false);
+    return [...away, ...here].map((one) => Number(one.dataset.number)).sort((a, b) => a - b);
+  }
+
   count() {
+    const ticked = this.ticked();
     const boxes = this.rows.map((row) => this.box(row));
-    const count = boxes.filter((box) => box?.checked).length;
+    const here = boxes.filter((box) => box?.checked).length;
+    const count = ticked.length;
+    keepTicked(ticked);
+    document.querySelector("[data-untick]")?.toggleAttribute("hidden", !count);
     const scope = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-scope]"));
     const words = document.querySelector("[data-chosen-count]");
     const every = document.querySelector("[data-count]")?.getAttribute("data-count") ?? "";
-    const total = every.replace(/\B(?=(\d{3})+$)/g, "\u202f");
-    if (words) words.textContent = scope?.checked ? `All ${total} chosen` : count ? `${count} of ${total} chosen` : "Tick runs, or:";
+    if (words) words.textContent = chosenWords(Boolean(scope?.checked), count, Number(every), count - here);
     const compare = document.querySelector("[data-compare]");
     const icon = compare?.querySelector("svg");
     if (compare) compare.replaceChildren(...(icon ? [icon] : []), ` ${compareWords(Boolean(scope?.checked), count, Number(every))}`);
     const all = /** @type {HTMLInputElement | null} */ (this.querySelector("[data-tick-all]"));
     if (all) {
-      all.checked = count > 0 && count === boxes.length;
-      all.indeterminate = count > 0 && count < boxes.length;
+      all.checked = here > 0 && here === boxes.length;
+      all.indeterminate = here > 0 && here < boxes.length;
     }
     this.dispatchEvent(new CustomEvent("chosen", { bubbles: true }));
   }
@@ -138,7 +167,7 @@ export class RunsTable extends HTMLElement {
     const order = /** @type {HTMLElement | null} */ (document.querySelector("[data-rerun]"));
     const row = this.rows[this.here];
     if (!order) return false;
-    if (row && !this.querySelector("input[name=run]:checked")) this.tick(row, true);
+    if (row && !this.ticked().length) this.tick(row, true);
     this.count();
     order.closest("details")?.setAttribute("open", "");
     order.focus();

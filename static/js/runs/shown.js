@@ -1,6 +1,7 @@
 // @ts-check
 // What a state message shows in the header of a run and in a row of a list; pure, so that it can be tested.
 import { duration } from "../core/times.js";
+import { MOST } from "./ticked.js";
 
 /** @typedef {{name: string, seconds: number, share: number, start: number}} Part */
 /** @typedef {{parts: Part[], advice: string, logging?: string}} Breakdown */
@@ -116,6 +117,21 @@ function text(element, words) {
 }
 
 const FIRST = 5; // are compared when none is chosen
+
+/**
+ * What the bar below the table says.
+ * @param {boolean} all that match are meant
+ * @param {number} chosen
+ * @param {number} every how many match
+ * @param {number} away how many of the chosen ones the page does not show
+ */
+export function chosenWords(all, chosen, every, away) {
+  const total = String(every).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  if (all) return `All ${total} chosen`;
+  if (!chosen) return "Tick runs, or:";
+  const most = chosen >= MOST ? "; no more fit" : "";
+  return away ? `${chosen} chosen, ${away} not on this page${most}` : `${chosen} of ${total} chosen${most}`;
+}
 
 /**
  * What the button that compares says.

@@ -40,15 +40,21 @@ export class SideCharts extends HTMLElement {
   show() {
     const rows = [...document.querySelectorAll("runs-table tbody tr[data-run]")].map((row) => /** @type {HTMLElement} */ (row));
     const ticked = rows.filter((row) => /** @type {HTMLInputElement | null} */ (row.querySelector("input[name=run]"))?.checked);
-    const shown = (ticked.length ? ticked : rows.slice(0, FIRST)).slice(0, MOST_RUNS);
-    const ids = shown.map((row) => row.dataset.run).join(",");
-    this.mark(rows, shown);
+    const away = [...document.querySelectorAll("[data-elsewhere] input")].map((one) => /** @type {HTMLInputElement} */ (one));
+    const chosen = [
+      ...ticked.map((row) => ({ run: row.dataset.run ?? "", name: nameOf(row), row })),
+      ...away.map((one) => ({ run: one.value, name: `#${one.dataset.number} ${one.dataset.name ?? ""}`, row: null })),
+    ];
+    const first = rows.slice(0, FIRST).map((row) => ({ run: row.dataset.run ?? "", name: nameOf(row), row }));
+    const shown = (chosen.length ? chosen : first).slice(0, MOST_RUNS);
+    const ids = shown.map(({ run }) => run).join(",");
+    this.mark(rows, shown.flatMap(({ row }) => row ?? []));
     if (ids === this.ids || !ids) return;
     this.ids = ids;
-    const names = Object.fromEntries(shown.map((row) => [row.dataset.run, `#${row.dataset.number} ${row.querySelector(".run-name bdi")?.textContent ?? ""}`]));
+    const names = Object.fromEntries(shown.map(({ run, name }) => [run, name]));
     const words = document.createElement("p");
     words.className = "text-secondary small";
-    words.textContent = ticked.length > MOST_RUNS ? `The first ${MOST_RUNS} of ${ticked.length} chosen runs` : ticked.length ? `${ticked.length} chosen` : `The first ${shown.length}; tick rows to see others`;
+    words.textContent = chosen.length > MOST_RUNS ? `The first ${MOST_RUNS} of ${chosen.length} chosen runs` : chosen.length ? `${chosen.length} chosen` : `The first ${shown.length}; tick rows to see others`;
     const grid = document.createElement("chart-grid");
     grid.className = "charts";
     grid.setAttribute("runs", ids);
@@ -56,5 +62,8 @@ export class SideCharts extends HTMLElement {
     this.replaceChildren(words, grid);
   }
 }
+
+/** @param {HTMLElement} row */
+const nameOf = (row) => `#${row.dataset.number} ${row.querySelector(".run-name bdi")?.textContent ?? ""}`;
 
 customElements.define("side-charts", SideCharts);

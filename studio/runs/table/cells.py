@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import TextField
 from django.db.models.functions import Cast
@@ -17,7 +17,9 @@ from studio.runs.facts import TELLING
 from studio.runs.models import Run, RunColumn, RunConfig, RunMetric, RunStar, RunTag
 from studio.runs.table.fields import BEST, STATS, Field
 from studio.runs.table.language import quoted
-from studio.runs.table.select import Table
+
+if TYPE_CHECKING:
+    from studio.runs.table.select import Table
 
 MOST_DIGITS = 8  # of a choice that is shown as somebody wrote it
 NARROW = ("spec", "summary")  # what a row leaves unread

@@ -45,7 +45,7 @@ def _names(project: Project, text: str, kind: Kind) -> list[Completion]:
     if kind == "filter":
         found = [Completion(word, note) for word, note in WORDS.items() if word.startswith(wanted)]
     else:
-        names = SORTED if kind == "sort" else tuple(FACTS)
+        names = ("best", *SORTED) if kind == "sort" else tuple(FACTS)
         found = [Completion(name, "a fact of the run") for name in names if name.startswith(wanted)]
     bare, _, stat = wanted.rpartition(".")
     columns = RunColumn.objects.filter(project=project)

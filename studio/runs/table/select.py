@@ -1,7 +1,8 @@
 """Which runs a table shows and in what order, from the query of its address; wide columns of runs are not touched.
 
 `q` is the filter (see `language`), `sort` names with commas and a minus where the largest come first, `columns` names,
-`group` up to two names, `base` the number of the run that others are compared with, `pin` numbers of runs on top.
+`group` up to two names, `base` the number of the run that others are compared with, `pin` numbers of runs on top, `ticked`
+numbers of runs that were chosen for an order, on whatever page they are.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from studio.runs.models import Run, RunQuerySet, State
 from studio.runs.table.conditions import asks_for, condition
 from studio.runs.table.fields import SORTED, Field, Fields, UnknownName
 from studio.runs.table.language import Clause, QueryError, parse, parse_names
+from studio.runs.table.objective import objective_of
 
 DEFAULT_COLUMNS = ("state", "model", "dataset", "best", "progress", "when", "by")
 SIZES = (50, 100)
-MOST_COLUMNS, MOST_SORTS, MOST_GROUPS, MOST_PINS = 40, 4, 2, 10
+MOST_COLUMNS, MOST_SORTS, MOST_GROUPS, MOST_PINS, MOST_TICKED = 40, 4, 2, 10, 200
 STATE_ORDER = {state: i for i, state in enumerate(State.values)}
 
 
@@ -50,6 +52,7 @@ class Table:
     groups: list[Field] = field(default_factory=list)
     base: int | None = None
     pins: list[int] = field(default_factory=list)
+    ticked: list[int] = field(default_factory=list)
     error: QueryError | None = None
     notices: list[str] = field(default_factory=list)
     clauses: list[Clause] = field(default_factory=list)
@@ -134,8 +137,8 @@ def table_of(project: Project, user: User, asked: Mapping[str, Any]) -> Table:
     table.sorts = list(_sorts(table, names["sort"]))
     table.size = int(get("size", "")) if str(get("size", "")) in map(str, SIZES) else SIZES[0]
     table.base = whole(get("base"))
-    pins = [whole(text) for text in str(get("pin") or "").split(",")[:MOST_PINS]]
-    table.pins = [number for number in pins if number is not None]
+    table.pins = _numbers(get("pin"), MOST_PINS)
+    table.ticked = _numbers(get("ticked"), MOST_TICKED)
     return table
 
 
@@ -170,10 +173,16 @@ def _found(table: Table, names: Any, most: int) -> list[Field]:
 
 
 def _sorts(table: Table, names: list[str]) -> Any:
+    """`best` is what the head of that column sorts by, the best first; `-best` the other way round."""
     for name in names[:MOST_SORTS]:
         falls = name.startswith("-")
         for one in _found(table, [name.removeprefix("-")], 1):
-            if one.kind == "fact" and one.name not in SORTED:
+            if one.kind == "fact" and one.name == "best":
+                if (best := objective_of(table)) is not None:
+                    yield Sort(best, best.rises != falls)
+                else:
+                    table.notices.append("No run here has a best value yet, so rows are not sorted by it.")
+            elif one.kind == "fact" and one.name not in SORTED:
                 table.notices.append(f"Rows are not sorted by {one.title.lower()}; sort by a metric or a choice.")
             else:
                 yield Sort(one, falls)
@@ -196,6 +205,12 @@ def _fact_order(runs: RunQuerySet, name: str) -> tuple[RunQuerySet, Any]:
 
 def _order(value: Any, falls: bool) -> OrderBy:
     return OrderBy(value, descending=falls, nulls_last=True)
+
+
+def _numbers(text: Any, most: int) -> list[int]:
+    """Numbers of runs as an address has them, each once."""
+    found = [whole(part) for part in str(text or "").split(",", most)[:most]]
+    return list(dict.fromkeys(number for number in found if number is not None))
 
 
 def whole(text: Any) -> int | None:

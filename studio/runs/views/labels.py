@@ -17,11 +17,11 @@ from studio.accounts.models import Project, Role, User
 from studio.runs import bulk, saved, tags
 from studio.runs.errors import RunError
 from studio.runs.models import Run, TableView
-from studio.runs.table.select import Table, table_of
+from studio.runs.table.select import MOST_TICKED, Table, table_of
 from studio.runs.views.runs import read
 from studio.runs.views.table import project_of
 
-MOST_TICKED, COMPARED_FIRST, MOST_COMPARED = 200, 5, 50
+COMPARED_FIRST, MOST_COMPARED = 5, 50
 TOLD_BEFORE = ("cancel", "trash", "rerun")  # what is shown with its exact number before it happens
 WORDS = {
     "tag": "Tag", "untag": "Take the tag off", "archive": "Archive", "unarchive": "Take out of the archive",
@@ -135,7 +135,6 @@ def _compare(project: Project, table: Table, pks: list[int]) -> HttpResponse:
 def _to_table(project_pk: int, back: str) -> HttpResponse:
     """The table as it was: `back` is the query of its address, checked to be nothing else."""
     query = QueryDict(back[:6000])
-    kept = "&".join(
-        part for part in (saved.cleaned(back), urlencode({"page": query["page"]}) if "page" in query else "") if part
-    )
+    place = urlencode({name: query[name] for name in ("page", "ticked") if name in query}, safe=",")
+    kept = "&".join(part for part in (saved.cleaned(back), place) if part)
     return redirect(reverse("project", args=[project_pk]) + (f"?{kept}" if kept else ""))

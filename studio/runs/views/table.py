@@ -15,10 +15,10 @@ from studio.accounts.models import Project, Role, User
 from studio.runs import saved
 from studio.runs.models import Run
 from studio.runs.table import export
-from studio.runs.table.cells import Values, read, rows_of
+from studio.runs.table.cells import read, rows_of
 from studio.runs.table.completions import complete
 from studio.runs.table.groups import can_group, groups_of
-from studio.runs.table.objective import LOOKED_AT, most_common
+from studio.runs.table.objective import most_common, newest, objective_of
 from studio.runs.table.offered import offered, offered_to_groups
 from studio.runs.table.select import Table, table_of, whole
 from studio.runs.table.shown import heads_of, marked, why_nothing
@@ -95,6 +95,8 @@ def _paged(table: Table, number: Any) -> dict[str, Any]:
     context: dict[str, Any] = {
         "page": page,
         "rows": rows,
+        "elsewhere": (elsewhere := _elsewhere(table, {run.number for run in runs})),
+        "chosen": len(elsewhere) + sum(run.number in table.ticked for run in runs),
         "objective": most_common(row.best for row in rows),
         "count": page.paginator.count,
         "offered": offered(table, runs),
@@ -105,13 +107,19 @@ def _paged(table: Table, number: Any) -> dict[str, Any]:
     return context
 
 
+def _elsewhere(table: Table, shown: set[int]) -> list[dict[str, Any]]:
+    """The ticked runs that this page does not show. A query when there are any."""
+    numbers = [number for number in table.ticked if number not in shown]
+    if not numbers:
+        return []
+    rows = table.everything().filter(number__in=numbers).order_by("number")
+    return list(rows.values("pk", "number", "name"))
+
+
 def _grouped(table: Table) -> dict[str, Any]:
-    newest = table.matching().only("pk", "state", "metrics_at").order_by("-number")[:LOOKED_AT]
     columns = [column for column in table.columns if column.kind != "fact"]
     if not columns:
-        runs = list(newest)
-        values = Values(table, runs)
-        best = most_common(values.best(run) for run in runs)
+        best = objective_of(table)
         columns = [best] if best else []  # a group says nothing without a number
     groups, every = groups_of(table, table.matching(), columns)
     return {
@@ -120,7 +128,7 @@ def _grouped(table: Table) -> dict[str, Any]:
         "group_columns": columns,
         "group_heads": heads_of(table, columns, None),
         "count": every.runs,
-        "offered": offered_to_groups(table, columns, newest),
+        "offered": offered_to_groups(table, columns, newest(table)),
     }
 
 
