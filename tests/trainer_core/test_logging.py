@@ -194,7 +194,9 @@ def test_039_one_plain_name_of_two_loaders_is_refused() -> None:
 def test_039_one_loader_may_log_a_name_with_its_number_and_without() -> None:
     def validation_step(self: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.log("a", float(dataloader_idx + batch_idx))
-        self.log("b", 3.0 + batch_idx, add_dataloader_idx=False, on_step=True, on_epoch=True) if dataloader_idx else None
+        self.log(
+            "b", 3.0 + batch_idx, add_dataloader_idx=False, on_step=True, on_epoch=True
+        ) if dataloader_idx else None
         self.log("b", float(dataloader_idx))
         self.log("a", 5.0 + batch_idx, add_dataloader_idx=False) if dataloader_idx == 0 else None
 
