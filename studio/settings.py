@@ -269,6 +269,10 @@ ENQUEUE_CONTROL = "studio.runs.queue.enqueue_control"
 # What uses runs that somebody is about to move to the trash, in sentences: (keys of the runs).
 RUN_USES = "studio.storage.uses.words_of_runs"
 
+# Of somebody in a team, how many open links they made: (team, user); and taking those back: (team, user, by).
+OPEN_LINKS_OF_MEMBER = "studio.reports.left_links.open_of_member"
+REVOKE_LINKS_OF_MEMBER = "studio.reports.left_links.revoke_of_member"
+
 # Called when an attempt begins to train, in the transaction that abandons later points: (run_pk, fence, resume_step).
 RUN_READY_HOOKS = ["studio.tracking.ingest.rebuild_summary"]
 
@@ -292,6 +296,7 @@ SCHEDULED: list[tuple[float, str]] = [
     (60.0, "studio.storage.cache.keep_small"),
     (30.0, "studio.runs.columns.catch_up"),
     (600.0, "studio.runs.table.statistics.refresh"),
+    (60.0, "studio.reports.left_links.tell_left_behind"),
     (5.0, "studio.notifications.rules.check_rules"),
     (3.0, "studio.notifications.tell.tell_new"),
     (3.0, "studio.notifications.deliver.deliver_due"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.module_loading import import_string
 
 from studio.accounts.audit import record
 from studio.accounts.errors import MemberError
@@ -39,11 +43,21 @@ def change_member(*, membership: Membership, role: Role, may_run_code: bool, by:
         )
 
 
-def remove_member(*, membership: Membership, by: User) -> None:
-    """MemberError when the team would be left without an administrator. What the person made stays."""
+def open_links_of(membership: Membership) -> int:
+    """How many links of the member open what the team has for people without an account. One query."""
+    count: Callable[[int, int], int] = import_string(settings.OPEN_LINKS_OF_MEMBER)
+    return count(membership.team_id, membership.user_id)
+
+
+def remove_member(*, membership: Membership, by: User, revoke_links: bool = False) -> None:
+    """MemberError when the team would be left without an administrator. What the person made stays; with `revoke_links`
+    the links that they shared open nothing any more.
+    """
     with transaction.atomic():
         _lock_admins(membership.team)
         _check_other_admin(membership)
+        if revoke_links:
+            import_string(settings.REVOKE_LINKS_OF_MEMBER)(membership.team_id, membership.user_id, by)
         record(by, "member.remove", membership, user=membership.user.username, role=membership.role)
         ProjectMember.objects.filter(user=membership.user_id, project__team=membership.team_id).delete()
         Membership.objects.filter(pk=membership.pk).delete()

@@ -19,6 +19,7 @@ class Kind(models.TextChoices):
     RULE = "rule", "Watch rules"
     COMMENT = "comment", "Comments"
     REVIEW = "review", "Reviews"
+    SHARE = "share", "Shared links"
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from studio.accounts.models import Project, User
+from studio.accounts.models import Membership, Project, ProjectMember, Role, User
 from studio.runs.models import Checkpoint, Run
 
 
@@ -162,6 +162,18 @@ class ShareLinkQuerySet(OfProjectQuerySet):
     def open(self) -> ShareLinkQuerySet:
         return self.filter(revoked_at=None, expires_at__gt=timezone.now())
 
+    def left_behind(self) -> ShareLinkQuerySet:
+        """Open ones whose maker may not share in the project any more, or is gone."""
+        maker = {"user": models.OuterRef("created_by")}
+        edits = Membership.objects.filter(team=models.OuterRef("project__team"), user__is_active=True, **maker)
+        sees = (
+            models.Q(project__is_private=False)
+            | models.Q(models.Exists(edits.filter(role=Role.ADMIN)))
+            | models.Q(models.Exists(ProjectMember.objects.filter(project=models.OuterRef("project"), **maker)))
+        )
+        may_share = models.Q(models.Exists(edits.filter(role__in=Role.at_least(Role.EDITOR)))) & sees
+        return self.open().filter(~may_share)
+
 
 class ShareLink(models.Model):
     """An address at which anybody reads one thing of a project without an account; only the sha256 of it is kept.
@@ -198,6 +210,9 @@ class ShareLink(models.Model):
     revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     views = models.PositiveIntegerField(default=0)
     last_viewed_at = models.DateTimeField(null=True, blank=True)
+    warned_at = models.DateTimeField(
+        null=True, blank=True, help_text="when administrators were told that its maker may not share any more"
+    )
 
     objects = ShareLinkQuerySet.as_manager()
 

@@ -26,6 +26,7 @@ urlpatterns = [
     path("projects/<int:pk>/links/", links.share_links, name="share-links"),
     path("projects/<int:pk>/links/new/", links.share_create, name="share-create"),
     path("links/<int:pk>/revoke/", links.share_revoke, name="share-revoke"),
+    path("links/<int:pk>/take-over/", links.share_take_over, name="share-take-over"),
     path("s/<str:token>/", shared.shared, name="shared"),
     path("s/<str:token>/embed/", shared.shared_embed, name="shared-embed"),
     path("s/<str:token>/live/", shared.shared_live, name="shared-live"),

@@ -6,9 +6,9 @@ from typing import Any
 
 from studio.reports.models import ShareLink
 from studio.reports.sharing import share
-from tests.access.matrix import Maker, edits, public, reads
+from tests.access.matrix import Maker, administers, edits, public, reads
 from tests.access.people import People
-from tests.factories import make_run, write_checkpoint
+from tests.factories import make_member, make_run, write_checkpoint
 
 FORM = {"days": "14", "freeze": "live"}
 
@@ -62,6 +62,13 @@ def a_file(people: People) -> dict[str, Any]:
     return {**opened, "pk": ShareLink.objects.latest("pk").checkpoint_id}
 
 
+def a_member_with_a_link(people: People) -> dict[str, Any]:
+    """Somebody of the team, who is not removed before it is said what becomes of the link."""
+    member = make_member(people.team, role="editor")
+    share(target=make_run(people.project, state="succeeded"), by=member.user, project=people.project)
+    return {"pk": member.pk}
+
+
 def form(people: People, kwargs: dict[str, Any]) -> dict[str, str]:
     return FORM
 
@@ -71,6 +78,8 @@ ROUTES = [
     *(edits("share-create", a_project, method="GET", ok=200, query=q) for q in (a_run, a_checkpoint, a_comparison)),
     edits("share-create", a_project, ok=200, query=a_run, data=form),
     edits("share-revoke", a_link),
+    administers("share-take-over", a_link),
+    administers("member-remove", a_member_with_a_link, ok=200),
     *(public("shared", token(kind)) for kind in ("run", "checkpoint", "comparison")),
     public("shared", token("run", "running")),
     public("shared-embed", embedded),

@@ -76,12 +76,18 @@ def member(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def member_remove(request: HttpRequest, pk: int) -> HttpResponse:
-    """An administrator removes anybody; everybody may leave."""
+    """An administrator removes anybody; everybody may leave. Whose links still open something is asked about them first:
+    `links` says `revoke` or `keep`.
+    """
     found = get_for(request.user, Membership.objects.select_related("team", "user"), pk)
     if found.user_id != request.user.pk:
         get_for(request.user, Membership.objects, pk, Role.ADMIN)
+    links = request.POST.get("links", "")
+    if links not in ("revoke", "keep") and (count := members.open_links_of(found)):
+        context = {"member": found, "team": found.team, "links": count, "own": found.user_id == request.user.pk}
+        return render(request, "accounts/member_remove.html", context)
     try:
-        members.remove_member(membership=found, by=cast(User, request.user))
+        members.remove_member(membership=found, by=cast(User, request.user), revoke_links=links == "revoke")
     except MemberError as error:
         messages.error(request, str(error))
         return redirect("team", found.team_id)

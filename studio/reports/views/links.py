@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from studio.accounts.access import can, get_for
 from studio.accounts.models import Project, Role, User
-from studio.reports import sharing
+from studio.reports import left_links, sharing
 from studio.reports.embedding import snippet
 from studio.reports.errors import ShareError
 from studio.reports.forms import ShareForm
@@ -29,13 +29,21 @@ PAGE_SIZE = 50
 
 @require_GET
 def share_links(request: HttpRequest, pk: int) -> HttpResponse:
-    """The links of a project, those that still open first."""
+    """The links of a project, the newest first; `?left=1` those open ones alone whose maker may not share any more."""
     project = get_for(request.user, Project.objects.select_related("team"), pk)
     rows = ShareLink.objects.filter(project=project).defer("snapshot")
     rows = rows.select_related("run", "checkpoint__run", "report", "created_by", "revoked_by")
+    administers = can(request.user, project, Role.ADMIN)
+    behind = set(rows.left_behind().values_list("pk", flat=True)) if administers else set()
+    if only_left := administers and "left" in request.GET:
+        rows = rows.filter(pk__in=behind)
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "project": project,
-        "page": Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": page,
+        "left": len(behind),
+        "only_left": only_left,
+        "whys": left_links.whys([link for link in page if link.pk in behind], project.team) if behind else {},
         "may_edit": can(request.user, project, Role.EDITOR),
         "now": timezone.now(),
     }
@@ -86,6 +94,17 @@ def share_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_for(request.user, ShareLink.objects.select_related("project"), pk, Role.EDITOR)
     if sharing.revoke(link=found, by=cast(User, request.user)):
         messages.success(request, "The link is taken back: it opens nothing any more.")
+    return redirect("share-links", found.project_id)
+
+
+@require_POST
+def share_take_over(request: HttpRequest, pk: int) -> HttpResponse:
+    """An administrator vouches for a link whose maker may not share any more."""
+    found = get_for(request.user, ShareLink.objects.select_related("project", "created_by"), pk, Role.ADMIN)
+    if left_links.take_over(link=found, by=cast(User, request.user)):
+        messages.success(request, "The link is yours now: it stays open as long as it was meant to.")
+    else:
+        messages.warning(request, "The link does not open any more.")
     return redirect("share-links", found.project_id)
 
 
