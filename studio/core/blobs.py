@@ -8,7 +8,7 @@ IDLE_S and that no row names when it looks again. Both hold the store's gate mea
 into use is never removed: its row has to follow within IDLE_S, or else its bytes are put again.
 
 With an object store (`core.objects`) the bytes lie there, and what is here is a copy: `bring` fetches one, see
-`shared_blobs`.
+`shared_blobs`; a download does not wait for it, see `source`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 from studio.core import objects, shared_blobs
+from studio.core.stored_files import SMALL_BYTES, Copy, StoredFile
 from studio.core.stores import StoreError
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,28 @@ def bring(sha256: str, tell: shared_blobs.Tell = lambda size: None) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def source(sha256: str) -> Path | StoredFile:
+    """What a download of the blob reads: the file on this machine, or the store's object, a copy of which is made beside.
+
+    A small one is fetched. StoreError when that cannot be had.
+    """
+    path = path_of(sha256)
+    size = None if not objects.is_open() or path.is_file() else shared_blobs.size_of(sha256)
+    if size is None or size <= SMALL_BYTES:
+        return bring(sha256)
+    return StoredFile(shared_blobs.key_of(sha256), size, sha256, lambda: _copy_of(sha256))
+
+
+def _copy_of(sha256: str) -> Copy:
+    temporary = _temporary_path()
+
+    def settle() -> None:
+        with _gate(fcntl.LOCK_SH):
+            _move_into_place(temporary, sha256)
+
+    return Copy(temporary, settle, lambda: temporary.unlink(missing_ok=True))
 
 
 def verify(sha256: str) -> bool:

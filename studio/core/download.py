@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -20,54 +22,75 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header, parse_etags
 
+from studio.core.stored_files import Reading, StoredFile
+from studio.core.stores import StoreError
+
+log = logging.getLogger(__name__)
 CHUNK_BYTES = 256 << 10
 SHOWN_S = 86_400
 ASK_EVERY_S = 4.0
 Still = Callable[[], bool]
+_readers = ThreadPoolExecutor(16, "object")  # of their own: a slow store holds up no file that is here
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 class BrokenOff(asyncio.CancelledError):
-    """Who asked for the answer may not read it any more. Django then closes the answer, `core.backpressure` the connection."""
+    """Who asked for the answer may not read it any more, or there is no right end of it. Django then closes the answer,
+    `core.backpressure` the connection."""
 
 
 def stream_file(
-    request: HttpRequest, path: str | Path, filename: str, *, still: Still | None, sha256: str = "", shown_as: str = ""
+    request: HttpRequest,
+    source: str | Path | StoredFile,
+    filename: str,
+    *,
+    still: Still | None,
+    sha256: str = "",
+    shown_as: str = "",
 ) -> HttpResponseBase:
-    """200, 206, 304 or 416 for GET and HEAD; Http404 when the file is gone.
+    """200, 206, 304 or 416 for GET and HEAD; Http404 when the file is gone, StoreError when it lies in an object store
+    that does not give it.
 
     With `sha256` (of the whole file) the answer has it as ETag and as Repr-Digest, by which a client verifies what it
     put together. `shown_as` is the type of a content that never changes and that pages may show; it must be one that can
     hold no program. The caller has checked the right to read; `still` asks for it again every ASK_EVERY_S. One system call
-    a 256 KB; memory does not grow with the file.
+    a 256 KB, one request to the store a 4 MB; memory does not grow with the file.
     """
+    if isinstance(source, StoredFile):
+        sha256 = source.sha256
+        response = _answer(request, f'"{sha256}"', source.size_bytes, lambda a, b: _Stored(source.reading(a, b), still))
+        _describe(response, filename, f'"{sha256}"', sha256, shown_as)
+        return response
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise Http404 from error
-    status = os.fstat(fd)
-    etag = f'"{sha256 or f"{status.st_size:x}-{status.st_mtime_ns:x}"}"'
-    start, end = 0, status.st_size
-    wanted = _range_of(request, status.st_size, etag)
-    response: HttpResponseBase
-    if etag in parse_etags(request.headers.get("If-None-Match", "")):
-        response = HttpResponse(status=304)
-    elif wanted == ():
-        response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{status.st_size}"})
-    else:
-        if wanted:
-            start, end = wanted
-        if request.method == "HEAD":
-            response = HttpResponse(status=206 if wanted else 200)
-        else:
-            response = StreamingHttpResponse(_Piece(fd, start, end, still), status=206 if wanted else 200)
-            fd = -1
-        response.headers["Content-Length"] = str(end - start)
-        if wanted:
-            response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{status.st_size}"
-    if fd >= 0:
-        os.close(fd)
+    with os.fdopen(fd, "rb", buffering=0):
+        status = os.fstat(fd)
+        etag = f'"{sha256 or f"{status.st_size:x}-{status.st_mtime_ns:x}"}"'
+        response = _answer(request, etag, status.st_size, lambda a, b: _Piece(os.dup(fd), a, b, still))
     _describe(response, filename, etag, sha256, shown_as)
+    return response
+
+
+def _answer(
+    request: HttpRequest, etag: str, size: int, body: Callable[[int, int], AsyncIterable[bytes]]
+) -> HttpResponseBase:
+    """`body` is what is sent of the file, from a byte to another."""
+    if etag in parse_etags(request.headers.get("If-None-Match", "")):
+        return HttpResponse(status=304)
+    wanted = _range_of(request, size, etag)
+    if wanted == ():
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    start, end = wanted or (0, size)
+    response: HttpResponseBase
+    if request.method == "HEAD":
+        response = HttpResponse(status=206 if wanted else 200)
+    else:
+        response = StreamingHttpResponse(body(start, end), status=206 if wanted else 200)
+    response.headers["Content-Length"] = str(end - start)
+    if wanted:
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     return response
 
 
@@ -155,6 +178,32 @@ class _Piece:
     def close(self) -> None:
         """Called by Django when the answer ends, also when the client went away."""
         self._file.close()
+
+
+class _Stored:
+    """Bytes of an object of the store; the next piece is read while the one before goes out."""
+
+    def __init__(self, reading: Reading, still: Still | None) -> None:
+        self._reading, self._right = reading, _Right(still)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        following = asyncio.get_running_loop().run_in_executor
+        chunk = self._reading.next_piece()  # that one is there
+        while chunk:
+            coming = following(_readers, self._reading.next_piece)
+            try:
+                await self._right.check()
+                yield chunk
+                chunk = await coming
+            except StoreError as error:
+                log.warning("a download was broken off: %s", error)
+                raise BrokenOff from error
+            finally:
+                coming.cancel()
+
+    def close(self) -> None:
+        """Called by Django when the answer ends, also when the client went away."""
+        self._reading.close()
 
 
 class _Right:

@@ -89,11 +89,35 @@ class ObjectStore(Store):
     def fetch(self, key: str) -> Iterator[bytes]:
         """The bytes in pieces; ObjectMissing when there is none. For RESTS_S after it was away nobody asks it again: a
         page with many files would else wait for each."""
+        with self._asking(key):
+            yield from self.read(self.address + key)
+
+    def piece(self, key: str, start: int, end: int, *, is_first: bool) -> bytes:
+        """The bytes from `start` to `end`, in one request. ObjectMissing when there is none, ObjectDamaged when it has
+        fewer. The first of a file is not asked for when the store was just away, as in `fetch`."""
+        if is_first:
+            with self._asking(key):
+                found = self._range(key, start, end)
+        else:
+            found = self._range(key, start, end)
+        if len(found) != end - start:
+            raise ObjectDamaged(f"The object store has other bytes of {key} than were committed.")
+        return found
+
+    def _range(self, key: str, start: int, end: int) -> bytes:
+        url = self.address + key
+        try:
+            return bytes(self._files().cat_file(self._path(url), start=start, end=end))
+        except Exception as error:
+            raise self._failed(url, error) from error
+
+    @contextmanager
+    def _asking(self, key: str) -> Iterator[None]:
         global _away_at
         if time.monotonic() - _away_at < RESTS_S:
             raise StoreError(f"{self._cannot(self.address + key)} It did not answer a moment ago.")
         try:
-            yield from self.read(self.address + key)
+            yield
         except StoreError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise ObjectMissing(str(error)) from error

@@ -132,8 +132,7 @@ def bring(checkpoint: Checkpoint, tell: Tell = lambda size: None) -> Path:
         partial = folder.with_name(PARTIAL + secrets.token_hex(8))
         try:
             _fetch(checkpoint, partial, tell)
-            with suppress(OSError):  # another process of this machine was first
-                partial.rename(folder)
+            take_place(partial, folder)
         except OSError as error:
             raise StoreError(f"This machine's disk takes no files: {error.strerror or error}.") from error
         finally:
@@ -216,12 +215,35 @@ def _remove(prefix: str) -> int:
 def _fetch(checkpoint: Checkpoint, into: Path, tell: Tell) -> None:
     prefix = prefix_of(checkpoint.run_id, checkpoint.name)
     into.mkdir(parents=True, mode=0o700)
-    data = b"".join(objects.store().fetch(prefix + MANIFEST))
-    manifest = _manifest(data, checkpoint)
-    for name, size, sha256 in _files(manifest):
+    data, files = manifest_of(checkpoint)
+    for name, (size, sha256) in files.items():
         (into / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _fetch_file(prefix + name, into / name, size, sha256, tell)
-    with (into / MANIFEST).open("wb") as file:
+    write_manifest(into, data)
+
+
+def manifest_of(checkpoint: Checkpoint) -> tuple[bytes, dict[str, tuple[int, str]]]:
+    """The manifest that the store has, as it was committed, and bytes and sha256 of each file in it."""
+    data = b"".join(objects.store().fetch(prefix_of(checkpoint.run_id, checkpoint.name) + MANIFEST))
+    return data, {name: (size, sha256) for name, size, sha256 in _files(_manifest(data, checkpoint))}
+
+
+def take_place(partial: Path, folder: Path) -> None:
+    """A complete folder becomes that of its checkpoint. There may be one with files that were made of it, or with all,
+    when another process of this machine was first."""
+    with suppress(OSError):
+        partial.rename(folder)
+        return
+    if not (folder / FILE).is_file():
+        paths = [path for path in partial.rglob("*") if path.is_file()]
+        for path in sorted(paths, key=lambda path: path.name == FILE):  # where that is, the others are
+            target = folder / path.relative_to(partial)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.replace(target)
+
+
+def write_manifest(folder: Path, data: bytes) -> None:
+    with (folder / MANIFEST).open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

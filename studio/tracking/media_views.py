@@ -73,11 +73,10 @@ def run_media_file(request: HttpRequest, pk: int, seq: int) -> HttpResponseBase:
     media = Media.objects.filter(run_id=run.pk, seq=seq).first()
     if media is None:
         raise Http404
-    path = blobs.bring(media.sha256)
     name = f"{media.key[-100:]}-step-{media.step}"
     if request.GET.get("csv") and media.kind == "table":
         try:
-            table = json.loads(path.read_bytes())
+            table = json.loads(blobs.bring(media.sha256).read_bytes())
         except OSError as error:
             raise Http404 from error
         response = StreamingHttpResponse(_csv_lines(table), content_type="text/csv; charset=utf-8")
@@ -89,7 +88,7 @@ def run_media_file(request: HttpRequest, pk: int, seq: int) -> HttpResponseBase:
     shown_as += "; charset=utf-8" if shown_as.startswith("text/") else ""
     return stream_file(
         request,
-        path,
+        blobs.source(media.sha256),
         safe_name(f"{name}.{ending}"),
         sha256=media.sha256,
         shown_as=shown_as,

@@ -19,9 +19,10 @@ from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas import Given
 from studio.api.schemas_runs import CheckpointOut
 from studio.core.download import safe_name, stream_file, stream_parts
+from studio.core.stored_files import StoredFile
 from studio.core.zipping import zipped
 from studio.runs import folder
-from studio.runs.checkpoints import bring
+from studio.runs.downloads import source_of
 from studio.runs.models import Checkpoint, Run
 from studio.tracking.chart_data import etag_of
 from studio.tracking.export import Form, stream_points
@@ -225,9 +226,9 @@ def download_checkpoint(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file, in ranges if wanted. Repr-Digest has its sha256; `torch.load(…, weights_only=True)` reads it."""
     checkpoint = get_for(user_of(request), Checkpoint.objects.select_related("run"), pk)
     filename = safe_name(f"{checkpoint.run.name}-{checkpoint.run.number}-step-{checkpoint.step}.ckpt")
-    path = bring(checkpoint)
-    digest = _digest(checkpoint, path)
-    return stream_file(request, path, filename, sha256=digest, still=still_reads(request, checkpoint))
+    source, still = source_of(checkpoint), still_reads(request, checkpoint)
+    digest = source.sha256 if isinstance(source, StoredFile) else _digest(checkpoint, source)
+    return stream_file(request, source, filename, sha256=digest, still=still)
 
 
 def _digest(checkpoint: Checkpoint, path: Path) -> str:

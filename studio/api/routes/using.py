@@ -17,6 +17,7 @@ from studio.api.pages import Cursor, Limit, Page, page_of
 from studio.api.schemas import Given
 from studio.core.download import stream_file
 from studio.runs import packs, preflight, try_given
+from studio.runs.downloads import source_of_made
 from studio.runs.models import Checkpoint, CheckpointFile, Preflight
 from studio.runs.try_forms import MOST_WRITTEN
 
@@ -125,4 +126,4 @@ def download_checkpoint_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file, in ranges if wanted; Repr-Digest has its sha256."""
     found = get_for(user_of(request), CheckpointFile.objects.select_related("checkpoint__run"), pk)
     still = still_reads(request, found)
-    return stream_file(request, packs.bring(found), packs.file_name(found), sha256=found.sha256, still=still)
+    return stream_file(request, source_of_made(found), packs.file_name(found), sha256=found.sha256, still=still)

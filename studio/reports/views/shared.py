@@ -26,7 +26,7 @@ from studio.reports.forms import PasswordForm
 from studio.reports.models import ShareLink
 from studio.reports.shared import shown
 from studio.reports.svg import picture
-from studio.runs import checkpoints
+from studio.runs import checkpoints, downloads
 from studio.runs.models import Checkpoint
 
 MISSES_A_MINUTE, REQUESTS_A_MINUTE = 20, 600
@@ -117,8 +117,8 @@ def shared_file(request: HttpRequest, link: ShareLink, token: str, pk: int) -> H
     if pk not in listed or found is None or not checkpoints.is_there(found):
         return _nothing(request)
     name = f"run-{found.run.number}-step-{found.step}.ckpt"
-    path, digest = checkpoints.bring(found), checkpoints.sha256_of(found)
-    return stream_file(request, path, name, sha256=digest, still=lambda: sharing.find(token) is not None)
+    source, digest = downloads.source_of(found), checkpoints.sha256_of(found)
+    return stream_file(request, source, name, sha256=digest, still=lambda: sharing.find(token) is not None)
 
 
 def _unlock(request: HttpRequest, link: ShareLink, token: str) -> HttpResponseBase:

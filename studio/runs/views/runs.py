@@ -13,7 +13,7 @@ from studio.accounts.access import can, get_for
 from studio.accounts.models import Role, User
 from studio.accounts.still import still_reads
 from studio.core.download import stream_file
-from studio.runs import checkpoints, diff, promote, reproduce, starts, timeline
+from studio.runs import checkpoints, diff, downloads, promote, reproduce, starts, timeline
 from studio.runs.directions import direction
 from studio.runs.models import Checkpoint, Run, State
 from studio.runs.register import online
@@ -101,8 +101,8 @@ def checkpoint_download(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file of weights and state, streamed; a range of it on request."""
     found = get_for(request.user, Checkpoint.objects.select_related("run__project"), pk)
     name = f"run-{found.run.number}-step-{found.step}.ckpt"
-    path, digest = checkpoints.bring(found), checkpoints.sha256_of(found)
-    return stream_file(request, path, name, sha256=digest, still=still_reads(request, found))
+    source, digest = downloads.source_of(found), checkpoints.sha256_of(found)
+    return stream_file(request, source, name, sha256=digest, still=still_reads(request, found))
 
 
 @require_POST

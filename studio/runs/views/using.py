@@ -16,6 +16,7 @@ from studio.core.download import stream_file
 from studio.core.numbers import whole
 from studio.runs import packs, preflight
 from studio.runs.checkpoints import sha256_of
+from studio.runs.downloads import source_of_made
 from studio.runs.errors import RunError
 from studio.runs.models import Checkpoint, CheckpointFile, Preflight
 from studio.runs.try_forms import TryForm, initial_of
@@ -54,7 +55,7 @@ def checkpoint_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     """A file that was made of a checkpoint, streamed; a range of it on request."""
     found = get_for(request.user, CheckpointFile.objects.select_related("checkpoint__run"), pk)
     still = still_reads(request, found)
-    return stream_file(request, packs.bring(found), packs.file_name(found), sha256=found.sha256, still=still)
+    return stream_file(request, source_of_made(found), packs.file_name(found), sha256=found.sha256, still=still)
 
 
 def _queued(request: HttpRequest, found: Checkpoint, form: TryForm | None, kind: Preflight.Kind) -> HttpResponse:
