@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.tracking.columns import Floats, pack, packs, unpack
+from studio.tracking.columns import Floats, count_of, pack, packs, unpack
 from studio.tracking.ingest import json_number
 
+UNNAMED = 1  # epochs, as tracking.stored numbers the columns of an axis
 POINTS_A_BIN = 64  # of the bins that are stored
-MOST_LEVEL = 40  # and least, below zero, of bins of epochs
+MOST_LEVEL = 40  # and least, below zero, of bins of epochs and times
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,12 @@ def level_for(steps: Floats) -> int | None:
     return max(0, math.ceil(math.log2(max(float(steps[-1] - steps[0]), 1.0) * POINTS_A_BIN / steps.size)))
 
 
-def level_for_epochs(epochs: Floats) -> int | None:
-    """The same of epochs, whose bins may be narrower than one."""
-    if epochs.size < POINTS_A_BIN or not np.isfinite(epochs).all() or np.any(epochs[1:] < epochs[:-1]):
+def level_for_rising(x: Floats) -> int | None:
+    """The same of epochs or times, whose bins may be narrower than one."""
+    if x.size < POINTS_A_BIN or not np.isfinite(x).all() or np.any(x[1:] < x[:-1]):
         return None
-    span = float(epochs[-1] - epochs[0])
-    level = math.ceil(math.log2(span * POINTS_A_BIN / epochs.size)) if 0 < span < math.inf else 0
+    span = float(x[-1] - x[0])
+    level = math.ceil(math.log2(span * POINTS_A_BIN / x.size)) if 0 < span < math.inf else 0
     return None if level > MOST_LEVEL else max(level, -MOST_LEVEL)
 
 
@@ -118,29 +119,42 @@ class Grid:
         return x, n
 
 
-def pack_axis(steps: Bins, epochs: Bins | None, level: int | None, least: float) -> bytes:
-    """What the bins of all metrics share: of steps; and where there are any, `level` and least x of those of epochs, and
-    what those share."""
+@dataclass(frozen=True, slots=True)
+class Rising:
+    """What rises beside the steps: which column of an axis it is, and log2 of the width of its bins."""
+
+    column: int
+    x: Floats
+    level: int
+
+    def of_points(self, y: Floats) -> Bins:
+        return of_points(self.x, y, 2.0**self.level)
+
+
+def pack_axis(steps: Bins, others: Sequence[tuple[Rising, Bins]]) -> bytes:
+    """What the bins of all metrics share: of steps; and of each of the others its level, least x and column, and what its
+    bins share."""
     packed = pack([steps.x, steps.n])
-    if epochs is None or level is None:
-        return packed
-    return packed + pack([np.array([float(level)]), np.array([least])]) + pack([epochs.x, epochs.n])
+    for rising, found in others:
+        head = (rising.level, rising.x[0], rising.column)
+        packed += pack([np.array([float(value)]) for value in head]) + pack([found.x, found.n])
+    return packed
 
 
-def pack_values(steps: Bins, epochs: Bins | None) -> bytes:
-    """Of one metric: its bins of steps, and of epochs where there are any."""
-    found = (steps,) if epochs is None else (steps, epochs)
+def pack_values(found: Sequence[Bins]) -> bytes:
+    """Of one metric: its bins of steps, and of what else `pack_axis` has."""
     return b"".join(pack([one.last, one.low, one.high, one.nonfinite]) for one in found)
 
 
-def epoch_grid(packed: bytes | memoryview) -> Grid | None:
-    """The bins of epochs among what `pack_axis` made."""
+def rising_grid(packed: bytes | memoryview, column: int) -> Grid | None:
+    """The bins along a column among what `pack_axis` made; those from before times had bins do not name theirs."""
     parts = packs(packed)
-    if len(parts) < 3:
-        return None
-    (level,), (least,) = unpack(parts[1], (0, 1))
-    (x,) = unpack(parts[2], (0,))
-    return Grid(2.0 ** float(level), float(least), float(x[-1]), 1, parts[2])
+    for number in range(1, len(parts) - 1, 2):
+        level, least, *named = (float(value[0]) for value in unpack(parts[number], range(count_of(parts[number]))))
+        if (int(named[0]) if named else UNNAMED) == column:
+            (x,) = unpack(parts[number + 1], (0,))
+            return Grid(2.0**level, least, float(x[-1]), (number + 1) // 2, parts[number + 1])
+    return None
 
 
 def unpack_bins(axis: tuple[Floats, Floats], values: bytes | memoryview, part: int) -> Bins:

@@ -49,6 +49,12 @@ def unpack(data: bytes | memoryview, wanted: Sequence[int]) -> list[Floats]:
     return [_restored(data[places[k][1] : places[k][2]], rows, is_delta=bool(places[k][0])) for k in wanted]
 
 
+def count_of(data: bytes | memoryview) -> int:
+    """How many columns `pack` was given."""
+    count: int = HEAD.unpack_from(data)[1]
+    return count
+
+
 def packs(data: bytes | memoryview) -> list[memoryview]:
     """One after another, what several calls of `pack` made and was put together."""
     view, found = memoryview(data), []

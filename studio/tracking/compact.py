@@ -16,7 +16,7 @@ from django.db.models import Count, Sum
 from django.db.models.functions import Length
 
 from studio.runs.models import HELD, Run
-from studio.tracking.bins import Bins, level_for, level_for_epochs, of_points, pack_axis, pack_values
+from studio.tracking.bins import Bins, Rising, level_for, level_for_rising, of_points, pack_axis, pack_values
 from studio.tracking.columns import Floats, pack
 from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
 
@@ -124,14 +124,13 @@ def _chunks(frames: Sequence[MetricFrame]) -> Iterator[tuple[MetricAxis, list[Me
 def _packed(
     frames: Sequence[MetricFrame], part: int, axes: Sequence[Floats], lines: dict[str, Floats]
 ) -> tuple[MetricAxis, list[MetricChunk]]:
-    steps, epochs, run_pk = axes[0], axes[1], frames[0].run_id
+    steps, run_pk = axes[0], frames[0].run_id
     level = level_for(steps)
-    of_epochs = None if level is None else level_for_epochs(epochs)
+    others = [] if level is None else list(_rising(axes))
 
-    def binned(values: Floats) -> tuple[Bins, Bins | None]:
-        """By steps, and by epochs where that can be."""
-        by_steps = of_points(steps, values, 2.0 ** (level or 0))
-        return by_steps, None if of_epochs is None else of_points(epochs, values, 2.0**of_epochs)
+    def binned(values: Floats) -> list[Bins]:
+        """By steps, and by what else rises."""
+        return [of_points(steps, values, 2.0 ** (level or 0)), *(one.of_points(values) for one in others)]
 
     axis = MetricAxis(
         run_id=run_pk,
@@ -143,7 +142,7 @@ def _packed(
         step0=int(steps.min()),
         step1=int(steps.max()),
         bin_log2=level,
-        bins=b"" if level is None else pack_axis(*binned(steps), of_epochs, float(epochs[0])),
+        bins=b"" if level is None else _axis_bins(binned(steps), others),
         data=pack(axes),
     )
     chunks = [
@@ -152,9 +151,20 @@ def _packed(
             position=position,
             name_hash=name_hash(name),
             name=name,
-            bins=b"" if level is None else pack_values(*binned(values)),
+            bins=b"" if level is None else pack_values(binned(values)),
             data=pack([values]),
         )
         for position, (name, values) in enumerate(lines.items())
     ]
     return axis, chunks
+
+
+def _rising(axes: Sequence[Floats]) -> Iterator[Rising]:
+    """Epochs and times, where they never go back."""
+    for column in (1, 2):
+        if (level := level_for_rising(axes[column])) is not None:
+            yield Rising(column, axes[column], level)
+
+
+def _axis_bins(found: list[Bins], others: Sequence[Rising]) -> bytes:
+    return pack_axis(found[0], list(zip(others, found[1:], strict=True)))

@@ -36,8 +36,8 @@ class MetricAxis(models.Model):
     """Rows of an attempt that metrics share: what was in the frames seq0 to seq1, which it replaces.
 
     `data` is their steps, epochs, times and frame numbers, see tracking.columns; `bins` is x and n of bins of
-    2^bin_log2 steps, empty where bin_log2 is null, and after them those of bins of epochs where epochs rise, see
-    tracking.bins. Never changed once written.
+    2^bin_log2 steps, empty where bin_log2 is null, and after them those of bins of epochs and of times where they
+    rise, see tracking.bins. Never changed once written.
     """
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="axes", db_index=False)

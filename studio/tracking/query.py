@@ -6,7 +6,7 @@ What was compacted is read by the bins stored beside it where they are fine enou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from studio.runs.models import Run
 from studio.tracking import stored
-from studio.tracking.bins import Bins, Grid, bins, drawn, epoch_grid, merged, numbers, of_points, size_for, unpack_bins
+from studio.tracking.bins import Bins, Grid, bins, drawn, merged, numbers, of_points, rising_grid, size_for, unpack_bins
 from studio.tracking.columns import Floats, unpack
 from studio.tracking.models import MetricAxis, MetricChunk, MetricFrame
 from studio.tracking.stored import EPOCHS, STEPS, TIMES
@@ -72,20 +72,28 @@ def abandoned(
 
 @dataclass(frozen=True)
 class Window:
-    """Which rows are wanted: of the surviving line, and within lo to hi on the axis x."""
+    """Which rows are wanted: of the surviving line, and within lo to hi on the axis x.
+
+    Relative times are looked up and binned as times, by which bins are stored; `from_start` takes lo and hi there, and
+    what is drawn back. Neither rounds, since times of one run are near each other as numbers go.
+    """
 
     x: Axis
     lo: float | None
     hi: float | None
     limits: dict[int, int]
 
+    def from_start(self, start: float) -> Window:
+        lo, hi = (None if bound is None else bound + start for bound in (self.lo, self.hi))
+        return replace(self, lo=lo, hi=hi)
+
     def grid_of(self, axis: MetricAxis) -> Grid | None:
         """The bins stored along x."""
         if axis.bin_log2 is None:
             return None
-        if self.x == "epoch":
-            return epoch_grid(axis.bins)
-        return Grid(2.0**axis.bin_log2, axis.step0, axis.step1, 0, axis.bins) if self.x == "step" else None
+        if self.x == "step":
+            return Grid(2.0**axis.bin_log2, axis.step0, axis.step1, 0, axis.bins)
+        return rising_grid(axis.bins, COLUMN[self.x])
 
     def has_all(self, axis: MetricAxis, grid: Grid) -> bool:
         """Whether all rows of it are wanted."""
@@ -184,25 +192,22 @@ def _of_run(run_pk: int, cursor: int, metrics: Sequence[str] | None, window: Win
     frames = stored.frames_up_to(run_pk, cursor)
     axes = stored.axes_before(run_pk, frames, cursor)
     start = stored.first_visible_time(axes, frames, window.limits)
+    origin = (start or 0.0) if window.x == "relative" else 0.0
+    window = window.from_start(origin)
     wanted = None if metrics is None else set(metrics)
     lines: dict[str, Line] = {}
-    _add_chunks(lines, run_pk, axes, wanted, window, start)
+    _add_chunks(lines, run_pk, axes, wanted, window)
     for frame in frames:
-        _add_frame(lines, frame, wanted, window, start)
+        _add_frame(lines, frame, wanted, window)
     names = sorted(lines) if metrics is None else [m for m in metrics if m in lines]
     sizes = {name: lines[name].size(width) for name in names}
     raw = _read_values(run_pk, [lines[n] for n in names], sizes, x=window.x)
-    found = [_drawn(lines[name], sizes[name], raw) for name in names]
+    found = [_drawn(lines[name], sizes[name], raw, origin) for name in names]
     return {"fence": stored.fence_of(run_pk, cursor), "start": start, "series": found}
 
 
 def _add_chunks(
-    lines: dict[str, Line],
-    run_pk: int,
-    axes: list[MetricAxis],
-    wanted: set[str] | None,
-    window: Window,
-    start: float | None,
+    lines: dict[str, Line], run_pk: int, axes: list[MetricAxis], wanted: set[str] | None, window: Window
 ) -> None:
     """Pieces of the chunks with some wanted rows, in order. Two queries."""
     grids = [(axis, window.grid_of(axis)) for axis in axes]
@@ -212,8 +217,7 @@ def _add_chunks(
     for axis, _ in some:
         if axis.pk in data:
             columns = unpack(data[axis.pk], window.columns(axis.fence))
-            along = along_of(window.x, columns[-1], start)
-            if read := Rows.read(along, window.keeps(axis.fence, columns[0], along), axis):
+            if read := Rows.read(columns[-1], window.keeps(axis.fence, columns[0], columns[-1]), axis):
                 rows[axis.pk] = read
     chunks = MetricChunk.objects.filter(stored.chunks_of(run_pk, wanted)).order_by()
     of_axis: dict[int, list[tuple[str, bytes | memoryview]]] = {}
@@ -225,13 +229,11 @@ def _add_chunks(
             lines.setdefault(name, Line(name)).pieces.append(Piece(rows[axis.pk], bins=stored_bins))
 
 
-def _add_frame(
-    lines: dict[str, Line], frame: MetricFrame, wanted: set[str] | None, window: Window, start: float | None
-) -> None:
+def _add_frame(lines: dict[str, Line], frame: MetricFrame, wanted: set[str] | None, window: Window) -> None:
     if not window.may_have_some(frame) or (wanted is not None and wanted.isdisjoint(frame.names)):
         return
     table = stored.table_of(frame)
-    along = along_of(window.x, table[COLUMN[window.x]], start)
+    along = table[COLUMN[window.x]]
     rows = Rows.read(along, window.keeps(frame.fence, table[STEPS], along))
     if rows is None:
         return
@@ -267,17 +269,20 @@ def _read_values(run_pk: int, lines: Sequence[Line], sizes: dict[str, float], *,
     return values
 
 
-def _drawn(line: Line, size: float, values: Values) -> dict[str, Any]:
+def _drawn(line: Line, size: float, values: Values, origin: float) -> dict[str, Any]:
+    """`origin` is taken from x."""
     if not size:
         points = [piece.rows.points(_y(piece, line.name, values)) for piece in line.pieces]
-        return _raw(line.name, *(np.concatenate(c) for c in zip(*points, strict=True)))
+        x, y = (np.concatenate(c) for c in zip(*points, strict=True))
+        return _raw(line.name, x - origin, y)
     parts = []
     for piece in line.pieces:
         if piece.y is None and (piece.rows.axis.pk, line.name) not in values:  # type: ignore[union-attr]
             parts.append(piece.rows.unpack(piece.bins))
         else:
             parts.append(of_points(*piece.rows.points(_y(piece, line.name, values)), size))
-    return {"name": line.name, **drawn(merged(parts, size), size)}
+    found = merged(parts, size)
+    return {"name": line.name, **drawn(replace(found, x=found.x - origin), size)}
 
 
 def _reduced(name: str, points: Sequence[tuple[Floats, Floats]], width: int) -> dict[str, Any]:

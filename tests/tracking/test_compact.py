@@ -56,11 +56,12 @@ values_of = st.one_of(st.floats(width=32), st.floats(), st.sampled_from(ODD))
 
 @st.composite
 def frames_of(draw: Any) -> list[tuple[int, MetricBlock]]:
-    """(fence, rows): mostly onwards by whole steps, at times back, in halves, or with an epoch that is no number."""
+    """(fence, rows): mostly onwards by whole steps, at times back, in halves, or with an epoch that is no number; times
+    that rise, or do not."""
     found, fence, step = [], 1, draw(st.sampled_from([-40, 0, 1, 2**53 - 200]))
     stride = draw(st.sampled_from([1, 1, 3, 50]))
     odd_epochs, an_epoch = draw(st.sampled_from([0.0, 0.02])), draw(st.sampled_from([7, 0.5, 1000]))
-    whole = draw(st.booleans())
+    whole, rising, now = draw(st.booleans()), draw(st.booleans()), 1.7e9
     odd_steps = draw(
         st.sampled_from([[], [0], [-7, 0], [0.5] if step < 2**40 else [], [-7, 0.5 if step < 2**40 else 1]])
     )
@@ -75,7 +76,8 @@ def frames_of(draw: Any) -> list[tuple[int, MetricBlock]]:
             step += dice.choice([stride] * 15 + odd_steps) * 1.0
             epoch = math.nan if dice.random() < odd_epochs else step // an_epoch if whole else step / an_epoch
             y = [dice.choice(special) if dice.random() < 0.2 else dice.gauss(0, 1) for _ in names]
-            lines.append((step, float(epoch), 1.7e9 + len(found) + dice.random(), y))
+            now += dice.choice([0.0, 0.1, 3.0]) * dice.random()
+            lines.append((step, float(epoch), now if rising else 1.7e9 + len(found) + dice.random(), y))
         if odd_steps and dice.random() < 0.3:
             dice.shuffle(lines)
         found.append((fence, MetricBlock.from_rows(names, lines)))
@@ -133,13 +135,15 @@ def test_chunks_and_frames_show_the_same_for_any_split(run: Run, data: Any) -> N
     frames = data.draw(frames_of())
     steps = sorted(s for _, block in frames for s in block.steps)
     place = st.sampled_from(steps)
+    times = sorted(t for _, block in frames for t in block.times)
     places = {"step": place, "epoch": st.sampled_from([e for _, b in frames for e in b.epochs if e == e] or [0.0])}
+    places |= {"time": st.sampled_from(times), "relative": st.sampled_from([t - times[0] for t in times])}
     limit = data.draw(st.one_of(st.none(), place.map(int)))
     write(run, frames, limit)
     queries = []
     for x in AXES:
         metrics = data.draw(st.sampled_from([None, [NAMES[0]], NAMES, ["none"]]))
-        lo, hi = (data.draw(st.one_of(st.none(), places.get(x, st.none()))) for _ in range(2))
+        lo, hi = (data.draw(st.one_of(st.none(), places[x])) for _ in range(2))
         width = data.draw(st.sampled_from([16, 20, 64, 1000]))
         queries.append({"x": x, "metrics": metrics, "lo": lo, "hi": hi, "width": width})
     before = [shown(run, q) for q in queries]
@@ -179,11 +183,22 @@ def test_steps_in_any_order_and_cut_anywhere_are_binned_as_points(run: Run, orde
 def of_epochs(run: Run, epochs: Any) -> list[dict[str, Any]]:
     """What charts by epoch show of a run whose points have these."""
     rows = [(s + 1.0, float(e), 1e9 + s, [1 / (s + 1)]) for s, e in enumerate(epochs)]
+    return compacted_alike(run, rows, "epoch", 0.0)
+
+
+def of_times(run: Run, times: Any, x: str) -> list[dict[str, Any]]:
+    """What charts by time show of a run whose points were logged at these seconds after the first."""
+    rows = [(s + 1.0, s / 7, 1.7e9 + 0.123 + t, [1 / (s + 1)]) for s, t in enumerate(times)]
+    return compacted_alike(run, rows, x, rows[0][2] if x == "time" else 0.0)
+
+
+def compacted_alike(run: Run, rows: list[Any], x: str, first: float) -> list[dict[str, Any]]:
     write(run, [(1, MetricBlock.from_rows(["loss"], rows[i : i + 20])) for i in range(0, len(rows), 20)], None)
-    queries = [{}, {"lo": 3.0}, {"lo": 2.0, "hi": 5.5}, {"hi": 1.0}, {"lo": 1e6}]
-    before = [series([run.pk], x="epoch", width=16, **query) for query in queries]
+    bounds = [{}, {"lo": 3.0}, {"lo": 2.0, "hi": 5.5}, {"hi": 1.0}, {"lo": 1e6}]
+    queries = [{side: first + value for side, value in bound.items()} for bound in bounds]
+    before = [series([run.pk], x=x, width=16, **query) for query in queries]
     compact.compact_run(run.pk)
-    after = [series([run.pk], x="epoch", width=16, **query) for query in queries]
+    after = [series([run.pk], x=x, width=16, **query) for query in queries]
     assert after == before
     return before
 
@@ -224,6 +239,53 @@ def test_chunks_from_before_epochs_had_bins_show_the_same(run: Run) -> None:
             row.save(update_fields=["bins"])
     assert series([run.pk], x="epoch", width=16) == before[0]
     assert series([run.pk], x="epoch", width=16, lo=2.0, hi=5.5) == before[2]
+
+
+ONWARDS = {"evenly": np.arange(300) / 40, "ever faster": np.sqrt(np.arange(300))}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("x", ["time", "relative"])
+@pytest.mark.parametrize("kind", ONWARDS)
+def test_a_line_along_time_is_drawn_without_reading_its_points(run: Run, kind: str, x: str) -> None:
+    of_times(run, ONWARDS[kind], x)
+    found = series([run.pk], x=x, width=16)
+    MetricChunk.objects.filter(run=run).update(data=b"")
+    for axis in MetricAxis.objects.filter(run=run).order_by("seq0", "part")[1:]:  # the first has when the run began
+        MetricAxis.objects.filter(pk=axis.pk).update(data=b"")
+    assert series([run.pk], x=x, width=16) == found
+    (line,) = found["runs"][0]["series"]
+    assert sum(line["n"]) == 300
+    origin = 1.7e9 + 0.123 if x == "time" else 0.0
+    assert line["x"][-1] == pytest.approx(origin + ONWARDS[kind][-1], abs=1e-6)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("x", ["time", "relative"])
+def test_along_other_times_the_points_are_read(run: Run, x: str) -> None:
+    of_times(run, np.r_[np.arange(150), np.arange(149)] / 20, x)  # a clock that was set back
+    of_times(run, np.arange(300)[::-1] / 40, x)
+    of_times(run, np.where(np.arange(300) % 60 == 7, np.nan, np.arange(300) / 40), x)
+    of_times(run, np.zeros(300), x)
+    of_times(run, np.r_[np.arange(150), 1e7 + np.arange(150)] / 40, x)  # a pause, coarser bins than are wanted
+
+
+@pytest.mark.usefixtures("small")
+def test_chunks_from_before_times_had_bins_show_the_same(run: Run) -> None:
+    """Then the bins of epochs did not say whose they are."""
+    before = of_times(run, ONWARDS["evenly"], "relative")
+    by_epoch = series([run.pk], x="epoch", width=16)
+    for axis in MetricAxis.objects.filter(run=run):
+        steps, head, epochs, *_ = packs(axis.bins)
+        axis.bins = bytes(steps) + pack(unpack(head, (0, 1))) + bytes(epochs)
+        axis.save(update_fields=["bins"])
+    for chunk in MetricChunk.objects.filter(run=run):
+        chunk.bins = b"".join(packs(chunk.bins)[:2])
+        chunk.save(update_fields=["bins"])
+    assert series([run.pk], x="relative", width=16) == before[0]
+    assert series([run.pk], x="relative", width=16, lo=2.0, hi=5.5) == before[2]
+    MetricChunk.objects.filter(run=run).update(data=b"")
+    assert series([run.pk], x="epoch", width=16) == by_epoch
 
 
 @pytest.mark.parametrize("count", [3, 20_000])
