@@ -27,6 +27,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """A person's own, of projects that the person still sees."""
         return self.filter(user=user, project__in=Project.objects.visible_to(user))
 
+    def heads(self) -> NotificationQuerySet:
+        """Of each bundle the newest one, and all that are in none."""
+        newer = Notification.objects.filter(user=models.OuterRef("user"), bundle=models.OuterRef("bundle"))
+        newer = newer.filter(pk__gt=models.OuterRef("pk"))
+        return self.filter(models.Q(bundle="") | ~models.Exists(newer))
+
+    def entries(self) -> models.QuerySet[Notification, str]:
+        """What names the entries of the list that they are in, each once."""
+        name = models.Case(models.When(bundle="", then="key"), default="bundle")
+        return self.order_by().annotate(entry=name).values_list("entry", flat=True).distinct()
+
     def unread(self) -> NotificationQuerySet:
         return self.filter(read_at__isnull=True)
 
@@ -37,6 +48,9 @@ class Notification(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notifications")
     project = models.ForeignKey(Project, models.CASCADE, related_name="+")
     key = models.CharField(max_length=80)
+    bundle = models.CharField(
+        max_length=60, blank=True, default="", help_text="those with the same are one entry of lists"
+    )
     kind = models.CharField(max_length=10, choices=Kind)
     title = models.CharField(max_length=240)
     text = models.CharField(max_length=500, blank=True, default="")
@@ -49,10 +63,18 @@ class Notification(models.Model):
     class Meta:
         ordering = ["-at", "-pk"]
         constraints = [models.UniqueConstraint(fields=["user", "key"], name="notification_once")]
-        indexes = [models.Index(fields=["user", "read_at", "-at"], name="notification_user_unread")]
+        indexes = [
+            models.Index(fields=["user", "read_at", "-at"], name="notification_user_unread"),
+            models.Index(fields=["user", "bundle"], name="notification_user_bundle"),
+        ]
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether it is about its whole bundle: its key begins with it."""
+        return bool(self.bundle) and self.key.startswith(self.bundle)
 
 
 class MailChoice(models.Model):

@@ -7,47 +7,28 @@ a row may become visible later than its time says; the key of each event sees to
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
 from django.utils import timezone
 
 from studio.accounts.access import who_sees
-from studio.accounts.activity import LONGEST_TEXT, shortened
 from studio.accounts.models import Activity, Project
-from studio.notifications.models import Cursor, Delivery, Kind, MailChoice, Notification, RunWatch, Webhook
-from studio.runs.models import SETTLED, RunEvent
+from studio.notifications.ends import ends
+from studio.notifications.events import Event
+from studio.notifications.models import Cursor, Delivery, Kind, MailChoice, Notification, Webhook
 
 OVERLAP = timedelta(minutes=1)
 NAME = "events"
 MOST = 1000  # events in a scan; more are told by the next one
-ENDS = {"succeeded": "has finished", "failed": "has failed", "cancelled": "was cancelled"}
-
-
-@dataclass(frozen=True)
-class Event:
-    """`people` are user numbers; who may not see the project any more is not told."""
-
-    key: str
-    kind: str
-    team_id: int
-    project_id: int
-    at: datetime
-    title: str
-    text: str
-    url: str
-    people: frozenset[int]
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def tell_new() -> int:
-    """Tell what is new; how many notifications and deliveries were made. About ten queries."""
+    """Tell what is new; how many notifications and deliveries were made. About a dozen queries."""
     now = timezone.now()
     cursor, _ = Cursor.objects.get_or_create(name=NAME, defaults={"at": now - OVERLAP})
-    events = [*_activities(cursor.at - OVERLAP), *_ends(cursor.at - OVERLAP)]
+    events = [*_activities(cursor.at - OVERLAP), *ends(cursor.at - OVERLAP, MOST)]
     events.sort(key=lambda e: e.at)
     all_of_them = len(events) <= MOST
     events = events[:MOST]
@@ -74,31 +55,6 @@ def _activities(since: datetime) -> Iterable[Event]:
         )
 
 
-def _ends(since: datetime) -> Iterable[Event]:
-    """Runs that ended. Who ended it knows already and is not told."""
-    rows = RunEvent.objects.filter(at__gte=since, kind="state", to_state__in=SETTLED).order_by("at")
-    found = list(rows.select_related("run__project", "run__created_by")[: MOST + 1])
-    watching: dict[int, set[int]] = {}
-    for run_pk, user_pk in RunWatch.objects.filter(run__in={e.run_id for e in found}).values_list("run", "user"):
-        watching.setdefault(run_pk, set()).add(user_pk)
-    for event in found:
-        run, people = event.run, watching.get(event.run_id, set())
-        if run.created_by is not None and event.by != str(run.created_by):
-            people = {*people, run.created_by.pk}
-        yield Event(
-            key=f"run-event-{event.pk}",
-            kind=Kind.RUN,
-            team_id=run.project.team_id,
-            project_id=run.project_id,
-            at=event.at,
-            title=f"{run} {ENDS[event.to_state]}",
-            text=shortened(event.text, LONGEST_TEXT),
-            url=reverse("run", args=[run.pk]),
-            people=frozenset(people),
-            facts={"run": run.pk, "number": run.number, "name": run.name, "state": event.to_state},
-        )
-
-
 def _notify(events: list[Event]) -> int:
     """In-app notifications, and the e-mails that people wanted of them."""
     people = {pk for event in events for pk in event.people}
@@ -107,7 +63,15 @@ def _notify(events: list[Event]) -> int:
     readers = who_sees({event.project_id for event in events}, people)
     rows = [
         Notification(
-            user_id=pk, project_id=e.project_id, key=e.key, kind=e.kind, title=e.title, text=e.text, url=e.url, at=e.at
+            user_id=pk,
+            project_id=e.project_id,
+            key=e.key,
+            bundle=e.bundle,
+            kind=e.kind,
+            title=e.title,
+            text=e.text,
+            url=e.url,
+            at=e.at,
         )
         for e in events
         for pk in sorted(e.people)
@@ -118,7 +82,8 @@ def _notify(events: list[Event]) -> int:
     if not fresh:
         return 0
     Notification.objects.bulk_create(fresh, ignore_conflicts=True)
-    return len(fresh) + _mail(fresh)
+    unmailed = {(pk, event.key) for event in events for pk in event.unmailed}
+    return len(fresh) + _mail([row for row in fresh if (row.user_id, row.key) not in unmailed])
 
 
 def _known(rows: list[Notification]) -> set[tuple[int, str]]:
@@ -127,13 +92,13 @@ def _known(rows: list[Notification]) -> set[tuple[int, str]]:
 
 
 def _mail(fresh: list[Notification]) -> int:
-    if not settings.EMAIL_HOST:
+    if not settings.EMAIL_HOST or not fresh:
         return 0
     users = {row.user_id for row in fresh}
     wanted = dict(MailChoice.objects.filter(user__in=users).exclude(user__email="").values_list("user_id", "kinds"))
-    keys = [row.key for row in fresh if row.kind in wanted.get(row.user_id, ())]
-    rows = Notification.objects.filter(key__in=keys, user__in=wanted)
-    made = [Delivery(notification=n, key=n.key) for n in rows if n.kind in wanted[n.user_id]]
+    pairs = {(row.user_id, row.key) for row in fresh if row.kind in wanted.get(row.user_id, ())}
+    rows = Notification.objects.filter(key__in={key for _, key in pairs}, user__in=wanted)
+    made = [Delivery(notification=n, key=n.key) for n in rows if (n.user_id, n.key) in pairs]
     Delivery.objects.bulk_create(made, ignore_conflicts=True)
     return len(made)
 
@@ -145,7 +110,7 @@ def _send(events: list[Event]) -> int:
         return 0
     private = Project.objects.filter(pk__in={e.project_id for e in events}, is_private=True)
     hidden = set(private.values_list("pk", flat=True))
-    events = [event for event in events if event.project_id not in hidden]
+    events = [event for event in events if event.project_id not in hidden and not event.is_gathered]
     pairs = [
         (h, e) for e in events for h in hooks if h.team_id == e.team_id and e.kind in h.kinds and e.at >= h.created_at
     ]

@@ -24,6 +24,7 @@ from studio.runs.lease import settle
 from studio.runs.models import HELD, Attempt, Run, Source, State
 from studio.runs.states import transition
 from studio.runs.submit import take_number
+from studio.runs.together import first_of_go
 
 MOST_CONFIG_BYTES = 1 << 20
 EARLIEST = 946_684_800.0  # the year 2000: an earlier time is of a clock that was not set
@@ -51,6 +52,7 @@ def create_external(
             run = Run.objects.create(
                 project=project,
                 number=number,
+                together=first_of_go(project.pk, user, number),
                 name=name.strip()[:120] or f"run {number}",
                 note=note,
                 tags=tags,

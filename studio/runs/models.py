@@ -111,6 +111,9 @@ class Run(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     idempotency_key = models.CharField(max_length=64, null=True, blank=True)
+    together = models.PositiveIntegerField(
+        null=True, blank=True, help_text="number of the first of the runs that were queued in one go with it"
+    )
 
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
     outcome = models.CharField(max_length=16, blank=True, default="")
@@ -164,6 +167,7 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["state", "-priority", "turn"], name="run_queue_turn"),
             models.Index(fields=["project", "-number"], name="run_project_number"),
+            models.Index(fields=["project", "together"], name="run_together"),
             # Tables of runs are filtered by it alone: the rows themselves are wide.
             models.Index(
                 fields=[

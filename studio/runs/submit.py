@@ -19,6 +19,7 @@ from studio.runs.models import Checkpoint, FieldRule, Run, State
 from studio.runs.queue_options import columns_of, copied_columns
 from studio.runs.starts import Mode, check_further, start_of
 from studio.runs.states import transition
+from studio.runs.together import first_of_go
 from trainer_core.errors import OptionError, SpecError
 from trainer_core.options import RUN_EXTRAS, TRAINER_OPTIONS, OptionSpec, parse_all
 from trainer_core.spec import MAX_SEED, RunSpec, StartRef
@@ -228,7 +229,9 @@ def _queued(**fields: Any) -> Run:
     user, key = fields["created_by"], fields["idempotency_key"]
     try:
         with transaction.atomic():
-            run = Run.objects.create(number=take_number(fields["project_id"]), **fields)
+            number = take_number(fields["project_id"])
+            together = first_of_go(fields["project_id"], user, number)
+            run = Run.objects.create(number=number, together=together, **fields)
             columns.write_config(run)
             transition(run, State.QUEUED, by=str(user or "system"))
             queue.enqueue_run(run)

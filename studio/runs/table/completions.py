@@ -20,6 +20,7 @@ WORDS = {
     "by:": "who started it", "created>": "after this day", "age<": "such as 7d", "duration<": "such as 2h",
     "name~": "a part of its name", "note~": "a part of its note", "is:": "starred, archived, trashed, mine",
     "has:": "tag, note, parent, or a metric", "review:": "mine, waiting, approved, changes", "number:": "the number of a run", "parent:": "run again from this one",
+    "together:": "queued in one go, of which this is the first",
 }  # fmt: skip
 Kind = Literal["filter", "column", "sort", "group"]
 

@@ -265,7 +265,8 @@ SPECIAL: dict[str, Callable[[Clause, User], Q]] = {
     "model": _version(ModelVersion, "model"), "dataset": _version(DatasetVersion, "dataset"),
     "data": _version(DatasetVersion, "dataset"), "by": _by, "user": _by, "who": _by, "created": _moment,
     "when": _moment, "started": _moment, "ended": _moment, "age": _age, "duration": _duration, "took": _duration,
-    "number": _whole("number"), "id": _whole("number"), "parent": _whole("parent__number"), "is": _is, "has": _has,
+    "number": _whole("number"), "id": _whole("number"), "parent": _whole("parent__number"),
+    "together": _whole("together"), "is": _is, "has": _has,
     "review": _review,
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ ALIASES = {
 SORTED = ("number", "name", "state", "model", "dataset", "by", "when", "started", "ended", "duration")
 FILTERED = (
     "state", "name", "tag", "model", "dataset", "by", "created", "started", "ended", "age", "duration", "note", "number",
-    "parent", "pool", "is", "has", "review",
+    "parent", "pool", "together", "is", "has", "review",
 )  # fmt: skip
 PARTS = ("model", "data", "trainer", "extras")  # what people mean by a short name, in this order
 MOST_SUGGESTED_FROM = 2000
