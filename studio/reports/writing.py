@@ -66,7 +66,7 @@ def publish(*, report: Report, by: User, draft: bool, url: str) -> None:
             return
         record(by, "report.withdraw" if draft else "report.publish", report)
         if not draft:
-            text = plain(version_of(report).body)
+            text = plain("\n\n".join(block.text for block in parse(version_of(report).body) if not block.kind))
             title = f"{by} published the report {report}"
             activity.add(project=report.project, actor=by, kind="report.publish", title=title, text=text, url=url)
 

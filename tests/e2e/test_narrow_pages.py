@@ -1,7 +1,11 @@
-"""Every page on a phone, full of long names: none scrolls sideways, and what one touches is large enough and in sight."""
+"""Every page on a phone, full of long names: none scrolls sideways, and what one touches is large enough and in sight.
+
+And what of a page is on paper.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -67,3 +71,40 @@ def test_every_page_fits_a_phone_and_twice_its_size(open_tab: Callable[..., Tab]
             wrongs += look(tab, studio.url + path)
     assert len(found["pages"]) > 50
     assert not wrongs, "\n".join(wrongs)
+
+
+LISTS = (
+    r"/|/projects/\d+/(models|datasets)/|/teams/\d+/|/runs/\d+/checkpoints/|/registered-models/\d+/|/workers/|/account/"
+)
+# Buttons of a row that lie beyond the right edge until somebody scrolls the table.
+BEYOND = """() => [...document.querySelectorAll(".table-stack .btn")].filter((e) => e.checkVisibility())
+  .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth).map((e) => e.innerText)"""
+
+
+def test_the_buttons_of_a_row_are_in_sight_on_a_phone(open_tab: Callable[..., Tab], lengthy: Attacked) -> None:
+    tab = open_tab(lengthy.studio, lengthy.found["cookie"], has_touch=True)
+    tab.page.set_viewport_size(PHONE)
+    paths = [path for path in lengthy.found["pages"] if re.fullmatch(LISTS, path)]
+    stacked = 0
+    for path in paths:
+        tab.open(lengthy.studio.url + path)
+        assert tab.page.evaluate(BEYOND) == [], path
+        stacked += tab.page.locator(".table-stack").count()
+    assert stacked >= 7, paths
+
+
+PAPER = r"/runs/\d+/|/runs/\d+/charts/|/projects/\d+/|/projects/\d+/compare/.*|/reports/\d+/"
+CLICKED = ".sidenav, .topbar, .tabs, .btn, .chart-tools, .table-tools, .bulk-bar, [type=checkbox]"
+SHOWN = """(clicked) => [...document.querySelectorAll(clicked)].filter((e) => e.checkVisibility({ visibilityProperty: true }) && e.getClientRects().length)
+  .filter((e) => !e.closest(".visually-hidden")).map((e) => e.outerHTML.slice(0, 120))"""
+
+
+def test_paper_has_what_one_reads_and_nothing_that_one_clicks(open_tab: Callable[..., Tab], lengthy: Attacked) -> None:
+    tab = open_tab(lengthy.studio, lengthy.found["cookie"])
+    tab.page.emulate_media(media="print")
+    paths = [path for path in lengthy.found["pages"] if re.fullmatch(PAPER, path)]
+    assert len(paths) >= 5
+    for path in paths:
+        tab.open(lengthy.studio.url + path)
+        assert tab.page.evaluate(SHOWN, CLICKED) == [], path
+        assert tab.page.locator("main h1").is_visible()

@@ -193,6 +193,12 @@ def test_publishing_is_told_to_the_project(people: People) -> None:
     assert report.is_draft
 
 
+def test_what_is_told_of_a_published_report_are_its_words_not_its_blocks(people: People, run: Run) -> None:
+    report = write(people, f"A *width* of 64.\n\n```chart\nruns: {run.number}\nmetrics: loss\n```\n\nNo more.")
+    people.client("editor").post(reverse("report-publish", args=[report.pk]))
+    assert Activity.objects.get(kind="report.publish").text == "A width of 64. No more."
+
+
 def test_comments_stand_at_the_part_that_they_are_about(people: People) -> None:
     report = write(people, "One.\n\nTwo.\n\nTwo.")
     parts = [found.key for found in parse("One.\n\nTwo.\n\nTwo.")]
