@@ -275,6 +275,16 @@ def test_042_evaluation_step_logs_have_their_own_axis() -> None:
     assert lines.steps_of("v") == [0, 1, 2, 3]
 
 
+def test_042_step_values_of_an_evaluation_are_kept_without_a_logger_too() -> None:
+    def validation_step(self: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.log("a", float(batch_idx), on_step=True, on_epoch=True)
+
+    done, _ = fit(with_methods(Line, validation_step=validation_step), batches(1), [batches(2), batches(3)])
+    step_values = {k: v.item() for k, v in done.logged_metrics.items() if "_step" in k}
+    assert step_values == {"a_step/dataloader_idx_0": 1.0, "a_step/dataloader_idx_1": 2.0}
+    assert not any("_step" in name for name in done.callback_metrics)
+
+
 def test_043_epoch_values_are_written_at_the_epochs_last_step_with_the_epoch() -> None:
     lines = Lines()
     module = with_methods(Line, training_step=logging_step(on_step=False, on_epoch=True))

@@ -230,6 +230,9 @@ class EvaluationLoop:
     def _loader_done(self) -> dict[str, Any]:
         """The epoch values of the loader whose batches are all done."""
         results, trainer = self.results, self.trainer
+        if not (trainer.sanity_checking or trainer.loggers):
+            # With loggers they have been written, batch by batch.
+            trainer.recorder.absorb(results, on_step=True)
         results.on_step = False
         if trainer.sanity_checking:
             return {}
