@@ -17,14 +17,50 @@ THEIRS, OURS = "lightning.pytorch", "trainer_core"
 def difference(setup: Setup) -> tuple[str, Any, Any] | None:
     """(where, theirs, ours) of the first difference; None when the engines agree."""
     theirs, ours = _through_json(play(THEIRS, setup)), _through_json(play(OURS, setup))
+    if _fails_at_epoch_end(theirs["trace"]):
+        _leave_out_last_rows(ours)
+        _leave_out_last_rows(theirs)
     if _fails_early(theirs):
-        theirs["trace"] = ours["trace"] = []  # which of them looks first at what is wrong does not matter
+        # Which of them looks first at what is wrong does not matter.
+        theirs["trace"], ours["trace"] = _of_earlier_calls(theirs["trace"]), _of_earlier_calls(ours["trace"])
+    theirs["trace"] = _with_rows_first(theirs["trace"])
     return first_difference(theirs, ours)
+
+
+def _of_earlier_calls(trace: list[Any]) -> list[Any]:
+    ends = [i for i, line in enumerate(trace) if line == ["finalize", "success"]]
+    return trace[: ends[-1] + 1] if ends else []
+
+
+def _with_rows_first(trace: list[Any]) -> list[Any]:
+    """This engine writes an epoch's values before what watches a metric is called, the other one after plateau schedulers."""
+    ordered: list[Any] = []
+    for line in trace:
+        at = len(ordered)
+        while line[0] == "logger" and at and ordered[at - 1][:2] == ["module", "lr_scheduler_step"]:
+            at -= 1
+        ordered.insert(at, line)
+    return ordered
+
+
+def _fails_at_epoch_end(trace: list[Any]) -> bool:
+    """Whether a callback that watches a metric failed there: the other engine does not write the epoch's values then."""
+    return ["on_exception"] in trace and trace[trace.index(["on_exception"]) - 1][1:2] == ["on_train_epoch_end"]
+
+
+def _leave_out_last_rows(found: dict[str, Any]) -> None:
+    trace, files = found["trace"], found["files"]
+    at = trace.index(["on_exception"]) - 1
+    if trace[at][0] == "logger":
+        del trace[at]
+    for name in [name for name in files if name.endswith(".csv")]:
+        del files[name]
 
 
 def _fails_early(found: dict[str, Any]) -> bool:
     fails = any("error" in call for name, call in found.items() if name[0].isdigit())
-    return fails and not any(line[0] == "event" for line in found["trace"])
+    last = found["trace"][len(_of_earlier_calls(found["trace"])) :]
+    return fails and not any(line[0] == "event" for line in last)
 
 
 def _through_json(value: Any) -> Any:

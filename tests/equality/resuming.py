@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import tempfile
 import warnings
@@ -32,9 +33,13 @@ def draw_resumed(number: int) -> Setup:
     setup["trainer"].setdefault("max_epochs", 3)
     setup["trainer"]["randomness"] = r.choice(["exact", "stream"])
     setup["callbacks"] = [c for c in setup["callbacks"] if c["name"] not in ("Timer", "OnExceptionCheckpoint")]
-    setup["logs"] = [
-        log for log in setup["logs"] if log["value"] != "text" and log["hook"] in (*TRAIN_HOOKS, "validation_step")
-    ]
+    hooks = {*TRAIN_HOOKS, "validation_step"} - {"on_train_start"}  # which a resumed run has once more
+    setup["logs"] = [log for log in setup["logs"] if log["value"] != "text" and log["hook"] in hooks]
+    if setup["trainer"].get("logger") is True:
+        # The folder of a logger has the number of its run in it, and with it that of checkpoints.
+        for one in setup["callbacks"]:
+            if one["name"] == "ModelCheckpoint":
+                one["dirpath"] = "own"
     setup["stop"] = {"hook": r.choice(PLACES), "at": r.choice([1, 1, 2, 3, 4, 5, 7])}
     return setup
 
@@ -76,11 +81,17 @@ def resumed_difference(setup: Setup) -> tuple[str, Any, Any] | None:
             return None
         shutil.rmtree(folder)
         kept.rename(folder)
+        rows_before = sum(len(path.read_text().splitlines()) - 1 for path in folder.rglob("*.csv"))
         resumed, _ = _play(setup, folder, kept, folder / "here.resume")
         unbroken["trace"] = _logged(unbroken["trace"][saver.lines_before :])
         resumed["trace"] = _logged(resumed["trace"])
-        if setup.get("stop", {}).get("hook", PLACES[0]) == PLACES[0] and unbroken["trace"][:1] != resumed["trace"][:1]:
-            del unbroken["trace"][:1]  # the values of that batch were known when the file was written
+        for one in (unbroken, resumed):
+            one["rows"] = _rows(one["files"])
+        if setup.get("stop", {}).get("hook", PLACES[0]) == PLACES[0]:
+            # The values of that batch follow the hook: they are written by the run that wrote the file.
+            for name, at in (("trace", 0), ("rows", rows_before)):
+                if unbroken[name][at : at + 1] != resumed[name][at : at + 1]:
+                    del unbroken[name][at : at + 1]
         for one in (unbroken, resumed):
             for call in one.values():
                 if isinstance(call, dict):
@@ -100,6 +111,12 @@ def _play(setup: Setup, folder: Path, kept: Path, ckpt_path: Path | None) -> tup
     saver = Saver(setup.get("stop", {}) if ckpt_path is None else {"at": 0}, folder, kept, play.story)
     play.more_callbacks.append(saver)
     return play.run(), saver
+
+
+def _rows(files: dict[str, Any]) -> list[dict[str, str]]:
+    """The rows of every CSV log, as a run that goes on begins another; taken out of `files`."""
+    logs = [files.pop(name) for name in sorted(files) if name.endswith(".csv")]
+    return [{k: v for k, v in row.items() if v} for log in logs for row in csv.DictReader(log)]
 
 
 def _logged(lines: list[Any]) -> list[Any]:

@@ -76,6 +76,13 @@ class EarlyStopping(Callback):
         if self._check_on_train_epoch_end is None:
             self._check_on_train_epoch_end = trainer.fit_loop.schedule.is_at_epoch_end
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on stopping, where the checkpoint was written between the decision and the end of training."""
+        decided = self.stopping_reason is not EarlyStoppingReason.NOT_STOPPED
+        if decided and trainer.fit_loop.resume.was_stopping:
+            trainer.should_stop = True
+            log.info("The checkpoint was written when training was about to stop early; other limits make it go on.")
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._check_on_train_epoch_end and not self._skips(trainer):
             self._check(trainer)

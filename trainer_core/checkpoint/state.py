@@ -96,6 +96,9 @@ def own_state(trainer: Trainer) -> dict[str, Any]:
         "weight_unit": loop.weight_unit,
         "randomness": trainer.randomness.state(),
         "data": loop.data_places,
+        "ended": loop.ended,
+        "limits": loop.limits,
+        "should_stop": bool(trainer.should_stop),
     }
 
 
@@ -194,6 +197,8 @@ def restore_model(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     """Weights, datamodule and callbacks: before the module is on its device."""
     module = trainer.lightning_module
     module.on_load_checkpoint(checkpoint)
+    # Weights of 64 bits would be rounded in a module of 32.
+    trainer.strategy.precision_plugin.convert_module(module)
     if "state_dict" not in checkpoint:
         raise CheckpointError("The checkpoint has no `state_dict`; it holds: " + ", ".join(map(str, checkpoint)))
     trainer.strategy.load_module_state(checkpoint, strict=module.strict_loading)
@@ -260,6 +265,7 @@ def restore_loops(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     if own is not None:
         own = _of_this_rank(trainer, own)
         resume.batch_settled, resume.validated_at = bool(own["batch_settled"]), int(own["validated_at"])
+        resume.take_end(own, loop.limits, inside_epoch=epochs.ready != epochs.processed)
         loop.batches_that_stepped = int(own["batches_that_stepped"])
         resume.rng_restored = (own["rng_at_epoch"] or own["rng"], own["rng"])
         resume.data_places, resume.rng_ahead = own.get("data"), own.get("rng_ahead")

@@ -14,6 +14,7 @@ from trainer_core.data.prefetch import Fetcher
 from trainer_core.errors import SIGTERMException
 from trainer_core.loops.clock import StepClock
 from trainer_core.loops.epoch import EpochPlan
+from trainer_core.loops.epoch_end import end_epoch
 from trainer_core.loops.evaluate import EvaluationLoop
 from trainer_core.loops.hooks import HookTable
 from trainer_core.loops.progress import Progress, StepCount
@@ -64,6 +65,8 @@ class FitLoop(TrainingData):
         self.weight_unit: float | None = None
         #: While True, batches only pass forward; each epoch then counts as one step.
         self.skip_backward = False
+        #: Whether nothing but `on_train_end` is left, or not even that; checkpoints say so.
+        self.ended = False
         self._is_open = False
         self._loaded_at_epoch = -1
         self._warn_once = OnceEach()
@@ -109,10 +112,15 @@ class FitLoop(TrainingData):
         """Whether the present batch only adds to the gradients."""
         every = self.trainer.accumulate_grad_batches
         progress = self.batch_progress
-        return not (progress.current.ready % every == 0 or self._epoch_is_read)
+        return not (progress.current.ready % every == 0 or self.epoch_is_read)
 
     @property
-    def _epoch_is_read(self) -> bool:
+    def limits(self) -> list[int | None]:
+        return [self.max_epochs, self.min_epochs, self.max_steps, self.min_steps]
+
+    @property
+    def epoch_is_read(self) -> bool:
+        """Whether the present batch is the epoch's last."""
         return self.batch_progress.current.ready >= self.max_batches or self.batch_progress.is_last_batch
 
     @property
@@ -132,20 +140,29 @@ class FitLoop(TrainingData):
             self.setup_data()
         if asked_before_restore and self.resume.active:
             self._open_again()
-        if self._done() or self.trainer.limit_train_batches == 0:
+        trainer, self.ended = self.trainer, False
+        if trainer.limit_train_batches == 0 or self._has_no_more():
+            self.ended = self.max_batches != 0
+            self.resume.back_to_now()
             return
-        trainer = self.trainer
         self._settle_epochs()
         if self.schedule.epoch_is_due():
             self.val_loop.setup_data()
         trainer.hooks.call("on_train_start")
         if not self.resume.active:
             self.resume.back_to_now()
-        while not self._done():
+        while self.resume.active or not self._done():
             self._begin_epoch()
             self._train_epoch()
-            self._end_epoch()
+            end_epoch(self)
+        self.ended, self.resume.owes_end = True, False
         trainer.hooks.call("on_train_end")
+
+    def _has_no_more(self) -> bool:
+        """Whether nothing at all is to be done, not even the end of an epoch or of training that a checkpoint preceded."""
+        if not self._done():
+            return False
+        return not self.resume.owes_end or not self.max_batches
 
     def _done(self) -> bool:
         trainer = self.trainer
@@ -267,8 +284,8 @@ class FitLoop(TrainingData):
             clock.last = now()
             if ends:
                 return
-        # Data that ends before its stated length has had its last batch as well.
-        progress.is_last_batch = True
+        # Data that ends before its stated length has had its last batch as well, if it had any.
+        progress.is_last_batch = current.ready > 0
 
     def _finish_batch(self, plan: EpochPlan, batch: Any, loss: Any, extra: dict[str, Any] | None) -> bool:
         """Schedulers, hooks, logs and validation after a batch; True when the epoch ends here."""
@@ -361,7 +378,7 @@ class FitLoop(TrainingData):
 
     def _stops(self) -> bool:
         """Whether the epoch ends here, for a limit or a request."""
-        if self._epoch_is_read or (self.max_steps != -1 and self.steps.total >= self.max_steps):
+        if self.epoch_is_read or (self.max_steps != -1 and self.steps.total >= self.max_steps):
             return True
         if not self.trainer.should_stop:
             return False
@@ -371,31 +388,6 @@ class FitLoop(TrainingData):
                 f"`min_steps={self.min_steps!r}` has not been met. Training will continue..."
             )
         return self.can_stop_early
-
-    def _end_epoch(self) -> None:
-        """Epoch hooks (those that watch a metric last), plateau schedulers, epoch logs."""
-        trainer, hooks, results = self.trainer, self.trainer.hooks, self.results
-        if results.on_step and self.resume.validated_at != self.batch_progress.total.ready:
-            trainer.recorder.absorb(results, on_step=True)
-        results.on_step = False
-        results.batch = None
-        trainer.recorder.absorb(results, on_step=False)
-        self.epoch_progress.increment("processed")
-        hooks.call_callbacks("on_train_epoch_end", monitoring=False)
-        hooks.call_own("on_train_epoch_end")
-        hooks.call_callbacks("on_train_epoch_end", monitoring=True)
-        trainer.recorder.absorb(results, on_step=False)
-        if self._epoch_is_read:
-            step_schedulers(trainer, "epoch", plateau=True)
-        # Epoch values belong to the epoch's last step.
-        self.batches_that_stepped -= 1
-        trainer.recorder.write(results.collect(on_step=False)[1])
-        self.batches_that_stepped += 1
-        results.reset()
-        self.clock.last = perf_counter()
-        self.epoch_progress.increment("completed")
-        if trainer.strategy.agree(trainer):
-            raise SIGTERMException("SIGTERM was received; training stopped at the end of the epoch.")
 
     def teardown(self) -> None:
         self.clock.stop()

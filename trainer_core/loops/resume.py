@@ -24,6 +24,10 @@ class ResumePoint:
     validated_at: int = -1
     #: A checkpoint at the end of an epoch comes before that epoch's plateau schedulers.
     plateau_is_due: bool = False
+    #: The file was written before the end of a training with these limits, which is to come though one is reached already.
+    owes_end: bool = False
+    #: Training had been asked to stop by then; who asked finds it in its own state.
+    was_stopping: bool = False
     rng_at_epoch: Any = None
     rng_before_validation: Any = None
     #: States before the batch that had been read ahead, until that is read again.
@@ -44,6 +48,12 @@ class ResumePoint:
         """Where data that keeps its own place goes on, if the checkpoint was written after so many batches."""
         places, self.data_places = self.data_places, None
         return places[1] if places is not None and places[0] == number else None
+
+    def take_end(self, saved: dict[str, Any], limits: list[int | None], *, inside_epoch: bool) -> None:
+        """Whether what is left of the run that wrote the file is only its end; with other limits it is another run."""
+        same = saved.get("limits", limits) == limits
+        self.owes_end = same and not saved.get("ended", not inside_epoch)
+        self.was_stopping = self.owes_end and bool(saved.get("should_stop"))
 
     def mark_epoch(self) -> None:
         """The iterators of an epoch are about to be made."""
