@@ -17,7 +17,7 @@ from studio.reports import sharing
 from studio.reports.models import ShareLink
 
 MOST = 500
-THEN = "Whoever has {them} can read what {they} {shows}. Take {them} back, or take {them} over."
+THEN = "Whoever has the link{s} can read what {they} {shows}. Take {them} back, or take {them} over."
 
 
 def whys(links: Sequence[ShareLink], team: Team) -> dict[int, str]:
@@ -43,12 +43,12 @@ def _why(user: User | None, roles: dict[int, str], left: dict[str, datetime]) ->
         return "Who made it has no account any more."
     if (role := roles.get(user.pk)) is None:
         at = left.get(user.username)
-        return f"{user}, who made it, left the team{f' on {at:%Y-%m-%d}' if at else ''}."
+        return f"{user} left the team{f' on {at:%Y-%m-%d}' if at else ''}."
     if not user.is_active:
-        return f"The account of {user}, who made it, is closed."
+        return f"The account of {user} is closed."
     if role == Role.VIEWER:
-        return f"{user}, who made it, only reads here now and may not share."
-    return f"{user}, who made it, does not see this project any more."
+        return f"{user} only reads here now and may not share."
+    return f"{user} does not see this project any more."
 
 
 def tell_left_behind() -> int:
@@ -68,7 +68,9 @@ def _tell(project: Project, links: list[ShareLink]) -> int:
     reasons = list(dict.fromkeys(whys(links, project.team).values()))
     admins = Membership.objects.filter(team=project.team_id, role=Role.ADMIN, user__is_active=True)
     one = len(links) == 1
-    words = {"them": "it", "they": "it", "shows": "shows"} if one else {"them": "them", "they": "they", "shows": "show"}
+    words = {"s": "", "them": "it", "they": "it", "shows": "shows"}
+    if not one:
+        words = {"s": "s", "them": "them", "they": "they", "shows": "show"}
     with transaction.atomic():
         told = ShareLink.objects.filter(pk__in=[link.pk for link in links], warned_at=None)
         if not told.update(warned_at=timezone.now()):
@@ -78,7 +80,7 @@ def _tell(project: Project, links: list[ShareLink]) -> int:
             actor=None,
             kind="share.left",
             title=f"{len(links)} open link{'' if one else 's'} of {project}: who made {words['them']} may not share any more",
-            text=f"{THEN.format(**words)} {' '.join(reasons)}",
+            text=f"{' '.join(reasons)} {THEN.format(**words)}",
             url=f"{reverse('share-links', args=[project.pk])}?left=1",
             people=dict.fromkeys(admins.values_list("user", flat=True), "administers"),
         )

@@ -61,10 +61,10 @@ def has_no_account(people: People) -> None:
 
 
 CASES = [
-    (leaves, f"editor, who made it, left the team on {timezone.now():%Y-%m-%d}."),
-    (only_reads, "editor, who made it, only reads here now"),
-    (is_shut_out, "The account of editor, who made it, is closed."),
-    (is_named_no_more, "editor, who made it, does not see this project any more."),
+    (leaves, f"editor left the team on {timezone.now():%Y-%m-%d}."),
+    (only_reads, "editor only reads here now"),
+    (is_shut_out, "The account of editor is closed."),
+    (is_named_no_more, "editor does not see this project any more."),
     (has_no_account, "Who made it has no account any more."),
 ]
 

@@ -107,7 +107,7 @@ def _paged(table: Table, number: Any) -> dict[str, Any]:
     return context
 
 
-def _elsewhere(table: Table, shown: set[int]) -> list[dict[str, Any]]:
+def _elsewhere(table: Table, shown: set[int]) -> list[Any]:
     """The ticked runs that this page does not show. A query when there are any."""
     numbers = [number for number in table.ticked if number not in shown]
     if not numbers:
