@@ -144,7 +144,7 @@ class TableGiven(Given):
         description="https://…, a path of the server, or one of its stores such as s3://bucket/key.",
     )
     kind: Literal["table", "images", "text", "arrays"] = Field(
-        "table", description="table: CSV, Parquet or JSON lines; images: a zip; arrays: .npy or .npz."
+        "table", description="table: CSV, Excel (.xlsx), Parquet or JSON lines; images: a zip; arrays: .npy or .npz."
     )
     target: str | None = Field(None, max_length=1000, description="The column to predict.")
     options: dict[str, Any] = Field(

@@ -36,7 +36,12 @@ class Ended:
 
 
 def run_child(
-    module: str, *arguments: str, folder: Path, timeout_s: float = TIMEOUT_S, tick: Callable[[], None] | None = None
+    module: str,
+    *arguments: str,
+    folder: Path,
+    timeout_s: float = TIMEOUT_S,
+    tick: Callable[[], None] | None = None,
+    file_bytes: int = MAX_FILE_BYTES,
 ) -> Ended:
     """Run `python -m module arguments` in `folder` and wait; afterwards nothing that it started is alive.
 
@@ -54,7 +59,7 @@ def run_child(
         start_new_session=True,
         close_fds=True,
     )
-    _limit(process.pid, timeout_s)
+    _limit(process.pid, timeout_s, file_bytes)
     assert process.stdout is not None
     output = _Output(process.stdout)
     timed_out = False
@@ -97,14 +102,14 @@ def _environment(folder: Path, mark: str) -> dict[str, str]:
     }
 
 
-def _limit(pid: int, timeout_s: float) -> None:
+def _limit(pid: int, timeout_s: float, file_bytes: int) -> None:
     """Bounds set from outside, before the child has imported anything; where the system has no prlimit, none."""
     if not hasattr(resource, "prlimit"):
         return
     limits = {
         resource.RLIMIT_CPU: int(timeout_s) + 1,
         resource.RLIMIT_DATA: MAX_MEMORY_BYTES,  # unlike RLIMIT_AS it leaves mapped libraries alone
-        resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
+        resource.RLIMIT_FSIZE: file_bytes,
         resource.RLIMIT_CORE: 0,
     }
     with contextlib.suppress(ProcessLookupError):

@@ -63,7 +63,7 @@ def create_dataset_from_file(
     with transaction.atomic():
         dataset = entry_named(Dataset, project, user, name, kind=kind)
         if digest:
-            same = Q(blobs__path=digest) | Q(sha256=digest)
+            same = Q(blobs__path=digest) | Q(blobs__workbook=digest) | Q(sha256=digest)
             for known in dataset.versions.filter(same).exclude(state=VersionState.REJECTED):
                 if {"server_file", "stored"} & {*known.info}:  # what was sent is kept, whatever becomes of that file
                     continue
@@ -121,7 +121,7 @@ def create_dataset_from_address(
 
 
 def create_dataset_from_csv(**given: Any) -> DatasetVersion:
-    """A table; see `create_dataset_from_file`. Parquet and JSON lines are known by their content."""
+    """A table; see `create_dataset_from_file`. Parquet, JSON lines and workbooks are known by their content."""
     return create_dataset_from_file(kind=Dataset.Kind.TABLE, **given)
 
 

@@ -48,6 +48,9 @@ class ModelVersionQuerySet(OwnedQuerySet):
         return self.filter(state=VersionState.READY)
 
 
+WORKBOOK = "workbook"  # among the blobs of a dataset version, no argument
+
+
 class DatasetVersionQuerySet(OwnedQuerySet):
     owner = "dataset__project"
 
@@ -168,7 +171,8 @@ class ModelVersion(Version):
 
 
 class DatasetVersion(Version):
-    """`args` are fixed arguments of the DataModule (target, column types, split); `blobs` maps argument name → sha256."""
+    """`args` are fixed arguments of the DataModule (target, column types, split); `blobs` maps argument name → sha256, and
+    `workbook` → that of the workbook from which the file was made."""
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="versions")
     code = models.TextField(blank=True, default="")
@@ -187,6 +191,11 @@ class DatasetVersion(Version):
 
     def __str__(self) -> str:
         return f"{self.dataset} v{self.number}"
+
+    @property
+    def data_blobs(self) -> dict[str, str]:
+        """Those that a run reads."""
+        return {name: digest for name, digest in self.blobs.items() if name != WORKBOOK}
 
 
 class Upload(models.Model):

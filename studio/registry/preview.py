@@ -9,6 +9,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from studio.registry.child import run_child
 from studio.registry.choices import choose, suggest
 from studio.registry.errors import RegistryError
 from studio.registry.inspect import inspect_code
-from studio.registry.models import Dataset, DatasetVersion, Upload, Version, VersionState
+from studio.registry.models import WORKBOOK, Dataset, DatasetVersion, Upload, Version, VersionState
 from studio.registry.references import checked_path, fetch, mark_of
 from studio.registry.tables.inspection import inspect_csv
 from studio.registry.tables.reading import TableError
 from studio.registry.uploads import UploadError, adopt_upload, drop_upload
 from studio.registry.uploads import path_of as path_of_upload
 from studio.registry.versions import begin_inspection, settle, touch
+from studio.registry.workbooks import is_workbook, sheet_as_csv
 from trainer_core.spec import canonical_json
 
 PROGRESS_EVERY_S = 1.0
@@ -49,7 +51,9 @@ def inspect_dataset_version(version_id: int) -> None:
     path: Path | None = None
     try:
         path = _file_of(version)
-        if version.dataset.kind == Dataset.Kind.TABLE and not _is_records(path, version.info.get("filename", "")):
+        if version.dataset.kind == Dataset.Kind.TABLE and is_workbook(path):
+            _inspect_workbook(version, path)
+        elif version.dataset.kind == Dataset.Kind.TABLE and not _is_records(path, version.info.get("filename", "")):
             _inspect_csv(version, path)
         else:
             _inspect_in_child(version, path)
@@ -69,6 +73,8 @@ def _is_fetched(version: DatasetVersion, path: Path) -> bool:
 
 def _file_of(version: DatasetVersion) -> Path:
     """The blob of a version that has one, its file on the server, what its address gives, or its upload."""
+    if WORKBOOK in version.blobs:
+        return _blob(version, WORKBOOK)
     if "server_file" in version.info:
         try:
             path = checked_path(version.info["server_file"]["path"])
@@ -83,13 +89,7 @@ def _file_of(version: DatasetVersion) -> Path:
         except (StoreError, stored.StoredChanged) as error:
             raise UploadError(str(error)) from error
     if "path" in version.blobs:
-        try:
-            path = blobs.bring(version.blobs["path"], lambda size: touch(version))
-        except StoreError as error:
-            raise UploadError(str(error)) from error
-        if not path.is_file():
-            raise UploadError("The file of this version is gone from the studio's disk. Upload it again.")
-        return path
+        return _blob(version, "path")
     if "fetched" in version.info:
         path, etag = fetch(version.info["fetched"]["url"], lambda share: touch(version, progress=round(share, 3)))
         version.info["fetched"]["etag"] = etag
@@ -101,6 +101,16 @@ def _file_of(version: DatasetVersion) -> Path:
     if upload.received_bytes != upload.size_bytes:
         raise UploadError(f"{upload.received_bytes:,} of {upload.size_bytes:,} bytes have arrived.")
     return path_of_upload(upload)
+
+
+def _blob(version: DatasetVersion, name: str) -> Path:
+    try:
+        path = blobs.bring(version.blobs[name], lambda size: touch(version))
+    except StoreError as error:
+        raise UploadError(str(error)) from error
+    if not path.is_file():
+        raise UploadError("The file of this version is gone from the studio's disk. Upload it again.")
+    return path
 
 
 def _upload_of(version: DatasetVersion) -> Upload | None:
@@ -156,18 +166,60 @@ def _is_records(path: Path, filename: str) -> bool:
     )
 
 
+def _inspect_workbook(version: DatasetVersion, path: Path) -> None:
+    """The sheet that is wanted, else the first, as a CSV. With several sheets the workbook is kept though the one that was
+    read is refused, so that another can be read."""
+    wanted = str((version.info.get("wanted") or {}).get("sheet") or "")
+    with tempfile.TemporaryDirectory(prefix="studio-sheet-", ignore_cleanup_errors=True) as name:
+        into, about, refused = sheet_as_csv(path, wanted, Path(name), lambda: touch(version))
+        notices = about.pop("notices", [])
+        try:
+            if refused:
+                raise refused
+            table = inspect_csv(into, delimiter=",", progress=_teller(version, into.stat().st_size))
+        except TableError:
+            if len(about.get("sheets", ())) > 1:
+                _keep_workbook(version, path, about)
+            raise
+        _keep_workbook(version, path, about)
+        digest, version.size_bytes = blobs.put_file(into)
+    version.blobs = {**version.blobs, "path": digest}
+    version.save(update_fields=["blobs", "size_bytes"])
+    schema = table.schema()
+    _offer(version, "CSVTable", {**schema, "notices": [*notices, *schema["notices"]]}, {"rows": table.preview})
+
+
+def _keep_workbook(version: DatasetVersion, path: Path, about: dict[str, Any]) -> None:
+    """As a blob of its own, wherever it came from."""
+    about = {**about, "size_bytes": path.stat().st_size}
+    if WORKBOOK not in version.blobs:
+        if {"server_file", "stored"} & {*version.info}:
+            _note(version, *blobs.put_file(path, link=False))
+        else:
+            _keep(version, path)
+        version.blobs = {WORKBOOK: version.blobs["path"]}
+    version.info = {k: v for k, v in version.info.items() if k not in ("server_file", "stored")} | {WORKBOOK: about}
+    version.blobs, version.size_bytes = {WORKBOOK: version.blobs[WORKBOOK]}, about["size_bytes"]
+    version.save(update_fields=["blobs", "size_bytes", "info"])
+
+
 def _inspect_csv(version: DatasetVersion, path: Path) -> None:
+    table = inspect_csv(path, progress=_teller(version, version.size_bytes))
+    _keep(version, path)
+    _offer(version, "CSVTable", table.schema(), {"rows": table.preview})
+
+
+def _teller(version: DatasetVersion, size_bytes: int) -> Callable[[int], None]:
+    """Tells the page now and then which share of the file has been read."""
     told = time.monotonic()
 
     def progress(read_bytes: int) -> None:
         nonlocal told
         if time.monotonic() - told >= PROGRESS_EVERY_S:
             told = time.monotonic()
-            touch(version, progress=round(read_bytes / max(version.size_bytes, 1), 3))
+            touch(version, progress=round(read_bytes / max(size_bytes, 1), 3))
 
-    table = inspect_csv(path, progress=progress)
-    _keep(version, path)
-    _offer(version, "CSVTable", table.schema(), {"rows": table.preview})
+    return progress
 
 
 def _inspect_in_child(version: DatasetVersion, path: Path) -> None:
@@ -225,7 +277,7 @@ def _offer(version: DatasetVersion, ref: str, schema: dict[str, Any], preview: d
 
 def _choose_as_wanted(version: DatasetVersion, schema: dict[str, Any]) -> None:
     """Make the choices that came with the file; what does not fit stays as the reason why the version waits."""
-    wanted = version.info.get("wanted") or {}
+    wanted = {k: v for k, v in (version.info.get("wanted") or {}).items() if k != "sheet"}
     if version.state == VersionState.CHOOSING and wanted:
         try:
             if "columns" in schema:

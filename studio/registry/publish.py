@@ -130,7 +130,9 @@ def version_with_other_choices(*, version: DatasetVersion, user: User) -> Datase
         schema=schema,
         preview=version.preview,
         info={
-            k: version.info[k] for k in ("filename", "choices", "server_file", "fetched", "stored") if k in version.info
+            k: version.info[k]
+            for k in ("filename", "choices", "server_file", "fetched", "stored", "workbook")
+            if k in version.info
         },
         created_by=user,
     )

@@ -57,7 +57,7 @@ def spec_parts(
 def data_ref(version: DatasetVersion, given: dict[str, Any]) -> DataRef:
     """The data of a RunSpec; RegistryError as for `spec_parts`."""
     _check_ready(version)
-    files = {name: blobs.path_of(digest) for name, digest in version.blobs.items()}
+    files = {name: blobs.path_of(digest) for name, digest in version.data_blobs.items()}
     marks = {}
     if at := version.info.get("server_file"):
         files["path"] = Path(at["path"])

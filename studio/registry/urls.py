@@ -24,6 +24,7 @@ urlpatterns = [
     path("dataset-versions/<int:pk>/again/", datasets.dataset_version_again, name="dataset-version-again"),
     path("dataset-versions/<int:pk>/batch/", datasets.dataset_version_batch, name="dataset-version-batch"),
     path("dataset-versions/<int:pk>/class/", datasets.dataset_version_class, name="dataset-version-class"),
+    path("dataset-versions/<int:pk>/sheet/", datasets.dataset_version_sheet, name="dataset-version-sheet"),
     path("dataset-versions/<int:pk>/retry/", datasets.dataset_version_retry, name="dataset-version-retry"),
     path("dataset-versions/<int:pk>/note/", datasets.dataset_version_note, name="dataset-version-note"),
     path("projects/<int:project_pk>/uploads/", uploads.upload_create, name="upload-create"),

@@ -15,14 +15,14 @@ from django.db.models import BigIntegerField, F, Func, Min, QuerySet, Sum
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Length
 
-from studio.registry.models import DatasetVersion, ModelVersion, Upload
+from studio.registry.models import WORKBOOK, DatasetVersion, ModelVersion, Upload
 from studio.reports.models import ReportVersion, ShareLink
 from studio.runs.models import Attempt, Checkpoint, Run
 from studio.tracking.models import LogChunk, Media, MetricAxis, MetricChunk, MetricFrame, RunResult, SystemSample
 
 Group = Literal["project", "run"]
 #: What says of a dataset's version that its files stay where they are: on the server, or in a store.
-IN_PLACE = ("info__server_file", "info__stored")
+OF_FILES = ("blobs", "size_bytes", "info__workbook__size_bytes", "info__server_file", "info__stored")
 Sizes = dict[int, dict[str, int]]
 
 
@@ -137,12 +137,18 @@ def dataset_files(project_pks: list[int] | None) -> Iterator[tuple[int, str, int
     if project_pks is not None:
         rows = rows.filter(dataset__project__in=project_pks)
     seen = set()
-    fields = ("dataset__project_id", "blobs", "size_bytes", *IN_PLACE)
-    for project, files, size, *in_place in rows.order_by("pk").values_list(*fields):
-        for digest in {} if any(in_place) else files.values():
+    for project, *told in rows.order_by("pk").values_list("dataset__project_id", *OF_FILES):
+        for digest, size in stored_sizes(*told).items():
             if (project, digest) not in seen:
                 seen.add((project, digest))
                 yield project, digest, size
+
+
+def stored_sizes(files: dict[str, str], size: int, workbook_size: int | None, *in_place: Any) -> dict[str, int]:
+    """Bytes of each stored file of a dataset version by its sha256, from OF_FILES; of one that stays in place none."""
+    if any(in_place):
+        return {}
+    return {digest: (workbook_size or 0) if name == WORKBOOK else size for name, digest in files.items()}
 
 
 def _with_own(sizes: Sizes, pks: list[int]) -> Sizes:

@@ -11,7 +11,7 @@ from itertools import islice
 from studio.core import blobs, objects
 from studio.registry.models import DatasetVersion
 from studio.storage import strays
-from studio.storage.held import IN_PLACE
+from studio.storage.held import OF_FILES, stored_sizes
 from studio.tracking.models import Media
 
 PIECE = 200  # looked up at once: as long as that takes, nobody puts a blob
@@ -72,12 +72,12 @@ def free_without(runs: Sequence[int], datasets: Sequence[int] = ()) -> int:
     """Bytes of the blobs that only the media of these runs and these datasets name: what their end frees."""
     named = dict(Media.objects.filter(run__in=runs).order_by().values_list("sha256", "size_bytes").distinct())
     kept: set[str] = set()
-    versions = DatasetVersion.objects.exclude(blobs={}).values_list("dataset_id", "blobs", "size_bytes", *IN_PLACE)
-    for dataset, files, size, *in_place in versions.iterator():
+    versions = DatasetVersion.objects.exclude(blobs={}).values_list("dataset_id", *OF_FILES)
+    for dataset, files, *told in versions.iterator():
         if dataset not in datasets:
             kept |= set(files.values())
-        elif not any(in_place):
-            named |= dict.fromkeys(files.values(), size)
+        else:
+            named |= stored_sizes(files, *told)
     for piece in _pieces(sorted(named), 500):
         others = Media.objects.filter(sha256__in=piece).exclude(run__in=runs).order_by()
         kept |= set(others.values_list("sha256", flat=True))

@@ -23,7 +23,7 @@ from studio.runs.models import SETTLED, Attempt, Checkpoint, Run, State
 from studio.runs.registered_models import RegisteredVersion
 from studio.storage.disk import freed_by_removing, size_of
 from studio.storage.errors import StorageError
-from studio.storage.held import IN_PLACE, in_database, of_runs
+from studio.storage.held import OF_FILES, in_database, of_runs, stored_sizes
 from studio.storage.let_go import POINTS, Freed
 from studio.storage.models import Removal, RetentionRule
 from studio.storage.sweep import release
@@ -182,8 +182,9 @@ def size_of_entry(entry: Model | Dataset) -> int:
     """The bytes of the stored files of a dataset, each once; a model is its code, which is not counted here."""
     if isinstance(entry, Model):
         return 0
-    rows = entry.versions.values_list("blobs", "size_bytes", *IN_PLACE)
-    sizes = {digest: size for files, size, *in_place in rows if not any(in_place) for digest in files.values()}
+    sizes = dict[str, int]()
+    for told in entry.versions.values_list(*OF_FILES):
+        sizes |= stored_sizes(*told)
     return sum(sizes.values())
 
 

@@ -33,7 +33,7 @@ def bring_files(spec: Spec, version: DatasetVersion | None, start: Checkpoint | 
     if not objects.is_open():
         return spec
     in_place = version is None or {"server_file", "stored"} & {*version.info}
-    for name, digest in {} if version is None or in_place else version.blobs.items():
+    for name, digest in {} if version is None or in_place else version.data_blobs.items():
         path = _patiently(lambda alive, digest=digest: blobs.bring(digest, lambda size: alive()), tick, tell)  # type: ignore[misc]
         spec = {**spec, "data": {**spec["data"], "files": {**spec["data"].get("files", {}), name: str(path)}}}
     if start is not None and spec.get("start"):

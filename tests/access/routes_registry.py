@@ -152,6 +152,7 @@ ROUTES = [
     edits("dataset-version-batch", a_dataset_version),
     edits("dataset-version-class", with_right(data_classes), data=fields(class_name="B")),
     edits("dataset-version-retry", a_dataset_version),
+    edits("dataset-version-sheet", a_dataset_version, data=fields(sheet="Two")),
     edits("dataset-version-note", a_dataset_version, data=fields(note="better")),
     nobody_changes("dataset-version-note", a_built_in_dataset_version, data=fields(note="mine")),
     edits("upload-create", in_project, ok=201, data=fields(filename="a.csv", size_bytes="3")),

@@ -250,14 +250,16 @@ ONWARDS = {"evenly": np.arange(300) / 40, "ever faster": np.sqrt(np.arange(300))
 def test_a_line_along_time_is_drawn_without_reading_its_points(run: Run, kind: str, x: str) -> None:
     of_times(run, ONWARDS[kind], x)
     found = series([run.pk], x=x, width=16)
+    (line,) = found["runs"][0]["series"]
+    origin = 1.7e9 + 0.123 if x == "time" else 0.0
+    (part,) = series([run.pk], x=x, width=16, lo=origin + 2.01, hi=origin + 5.51)["runs"][0]["series"]
+    assert sum(part.get("n", [1] * len(part["x"]))) == np.sum((ONWARDS[kind] > 2.01) & (ONWARDS[kind] < 5.51))
+    assert sum(line["n"]) == 300
+    assert line["x"][-1] == pytest.approx(origin + ONWARDS[kind][-1], abs=1e-6)
     MetricChunk.objects.filter(run=run).update(data=b"")
     for axis in MetricAxis.objects.filter(run=run).order_by("seq0", "part")[1:]:  # the first has when the run began
         MetricAxis.objects.filter(pk=axis.pk).update(data=b"")
     assert series([run.pk], x=x, width=16) == found
-    (line,) = found["runs"][0]["series"]
-    assert sum(line["n"]) == 300
-    origin = 1.7e9 + 0.123 if x == "time" else 0.0
-    assert line["x"][-1] == pytest.approx(origin + ONWARDS[kind][-1], abs=1e-6)
 
 
 @pytest.mark.usefixtures("small")
@@ -301,6 +303,7 @@ def test_however_many_metrics_are_asked_for_only_those_are_given(run: Run, count
     assert len(series([run.pk])["runs"][0]["series"]) == len(names)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(values_of, min_size=3, max_size=3), min_size=1, max_size=300))
 def test_columns_come_back_bit_for_bit(rows: list[list[float]]) -> None:
     columns = np.array(rows).T

@@ -56,12 +56,12 @@ class Table:
         }
 
 
-def inspect_csv(path: str | Path, *, progress: Callable[[int], None] = lambda _: None) -> Table:
+def inspect_csv(path: str | Path, *, delimiter: str = "", progress: Callable[[int], None] = lambda _: None) -> Table:
     """Read the whole file once; TableError, in words, if it cannot be a dataset. `progress` gets the bytes read.
 
     About 0.5 s of processor time for 100,000 rows of 10 columns; memory does not grow with the rows.
     """
-    dialect = sniff(path)
+    dialect = sniff(path, delimiter)
     try:
         return _read(path, dialect, progress)
     except UnicodeDecodeError as error:

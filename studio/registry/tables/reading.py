@@ -33,8 +33,8 @@ NOT_UTF_16 = "The file begins as text in UTF-16, but goes on otherwise."
 
 # What a file of another kind begins with, and what to do with it.
 KINDS = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook; open it and save the sheet as CSV",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save the sheet as CSV",
+    b"PK\x03\x04": "a zip archive that is no Excel workbook (.xlsx); unpack it, and save the sheet as .xlsx or CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook, or one with a password; save it as .xlsx without one, or the sheet as CSV",
     b"\x1f\x8b": "compressed with gzip; unpack it first",
     b"PAR1": "a Parquet file; save it as CSV",
     b"%PDF": "a PDF; a CSV is plain text",
@@ -66,8 +66,9 @@ class Dialect:
     number_style: NumberStyle = "plain"
 
 
-def sniff(path: str | Path) -> Dialect:
-    """Encoding, separator and how numbers are written, from the first 256 KB; TableError for what is no text."""
+def sniff(path: str | Path, delimiter: str = "") -> Dialect:
+    """Encoding, separator (unless it is given) and how numbers are written, from the first 256 KB; TableError for what is
+    no text."""
     head = read_head(path)
     encoding, notices = encoding_of(head)
     try:
@@ -76,7 +77,7 @@ def sniff(path: str | Path) -> Dialect:
         raise TableError(NOT_UTF_16, hint="Save it as UTF-8.") from error
     if len(head) == HEAD_BYTES and "\n" in text:
         text = text[: text.rindex("\n") + 1]
-    delimiter = _delimiter_of(text)
+    delimiter = delimiter or _delimiter_of(text)
     style = style_of(_first_rows(text, delimiter)[1:], delimiter)
     return Dialect(encoding, delimiter, (*notices, *STYLE_NOTICES[style]), style)
 

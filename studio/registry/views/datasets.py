@@ -52,6 +52,7 @@ from studio.registry.views.common import (
     start_projects,
     with_newest,
 )
+from studio.registry.workbooks import other_sheets, read_sheet
 
 SOURCES = {
     "csv": Dataset.Kind.TABLE,
@@ -141,7 +142,7 @@ def dataset_version_choices(request: HttpRequest, pk: int) -> HttpResponse:
         choose(found, form.checked)
         return redirect("dataset-version", found.pk)
     context = {"version": found, "dataset": found.dataset, "project": found.dataset.project, "form": form}
-    context |= {"columns": drawn_columns(found.schema), "status_text": found.reason}
+    context |= {"columns": drawn_columns(found.schema), "status_text": found.reason, "sheets": other_sheets(found)}
     context["column_rows"] = list(zip(context["columns"], [field for _, field in form.rows], strict=True))
     return render(request, "registry/dataset_choices.html", context, status=422 if form.is_bound else 200)
 
@@ -166,6 +167,17 @@ def dataset_version_again(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, error.text)
         return redirect("dataset-version", found.pk)
     return redirect("dataset-version-choices", version.pk)
+
+
+@require_POST
+def dataset_version_sheet(request: HttpRequest, pk: int) -> HttpResponse:
+    """Look into another sheet of the workbook."""
+    found = get_for(request.user, _versions(), pk, Role.EDITOR)
+    try:
+        read_sheet(found, request.POST.get("sheet", ""))
+    except RegistryError as error:
+        messages.error(request, error.text)
+    return redirect("dataset-version", found.pk)
 
 
 @require_POST
@@ -291,6 +303,7 @@ def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str,
         "batch": batch,
         "leaks": leak_words(batch),
         "batch_classes": class_table(batch),
+        "sheets": other_sheets(version),
         "followed": version.state == VersionState.INSPECTING or batch.get("state") == "waiting",
         "retryable": version.source != Version.Source.ZOO
         or bool(version.blobs or {"upload", "server_file", "fetched", "stored"} & {*version.info}),
