@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from django.urls import reverse
 from django.utils import timezone
@@ -42,7 +43,7 @@ class Go:
         newest = max(run.created_at for run in self.runs)
         return newest < timezone.now() - GAP and all(run.is_settled for run in self.runs)
 
-    @property
+    @cached_property
     def loud(self) -> set[int]:
         """The runs that failed first."""
         failed = [run for run in self.runs if run.state == State.FAILED and run.ended_at]

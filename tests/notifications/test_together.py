@@ -17,6 +17,7 @@ from studio.accounts.models import User
 from studio.notifications import deliver, tell
 from studio.notifications.ends import FEWEST, LOUD
 from studio.notifications.models import Cursor, Delivery, MailChoice, Notification, RunWatch
+from studio.runs.external import create_external
 from studio.runs.models import Run, State
 from studio.runs.states import transition
 from studio.runs.submit import submit_run
@@ -248,3 +249,11 @@ def test_runs_that_are_queued_one_after_the_other_are_of_one_go(people: People) 
     assert [run.together for run in (first, other, second)] == [1, 2, 1]
     Run.objects.update(created_at=timezone.now() - timedelta(seconds=61))
     assert submit(people.editor).together == 4
+
+
+def test_runs_of_programs_elsewhere_are_of_a_go_too(people: People) -> None:
+    made = [
+        create_external(project=people.project, user=people.editor, key=f"k{n}", name="", config={}, tags=[])
+        for n in range(3)
+    ]
+    assert [run.together for run in made] == [1, 1, 1]
