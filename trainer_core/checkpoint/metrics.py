@@ -47,11 +47,24 @@ def metric_states(module: nn.Module, *, fresh: Collection[Any] = ()) -> dict[str
             )
     for path, collection in _collections(module):
         found[path] = {"groups": {int(key): list(names) for key, names in collection._groups.items()}}
+    for path, tracker in _trackers(module):
+        found[path] = {"steps": tracker.n_steps}
     return found
+
+
+def grow_trackers(module: nn.Module, saved: dict[str, Any]) -> None:
+    """Give each tracker as many metrics as it had, one for every step; what they have seen is restored after that."""
+    for path, tracker in list(_trackers(module)):
+        steps = (saved.get(path) or {}).get("steps", tracker.n_steps)
+        while tracker.n_steps < steps:
+            tracker.increment()
+        while tracker.n_steps > steps:
+            tracker._modules.popitem()
 
 
 def restore_metrics(module: nn.Module, saved: dict[str, Any]) -> None:
     """Go on with what `metric_states` found; metrics that the file does not know stay as they are."""
+    grow_trackers(module, saved)
     for path, metric in _metrics(module):
         if path not in saved:
             continue
@@ -80,6 +93,13 @@ def _collections(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Collections whose metrics have been found to share states."""
     for path, child in module.named_modules():
         if getattr(child, "_groups_checked", False) is True and isinstance(getattr(child, "_groups", None), dict):
+            yield path, child
+
+
+def _trackers(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Lists of metrics that grow by one with every step, such as an epoch."""
+    for path, child in module.named_modules():
+        if hasattr(child, "_increment_called") and hasattr(child, "n_steps"):
             yield path, child
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trainer_core.callback import Callback, KeepsAverage
-from trainer_core.checkpoint.metrics import metric_states, restore_metrics
+from trainer_core.checkpoint.metrics import grow_trackers, metric_states, restore_metrics
 from trainer_core.data.nested import map_tensors
 from trainer_core.errors import CheckpointError, MisconfigurationException
 from trainer_core.loops.progress import manual_state, step_state
@@ -199,6 +199,8 @@ def restore_model(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     module.on_load_checkpoint(checkpoint)
     # Weights of 64 bits would be rounded in a module of 32.
     trainer.strategy.precision_plugin.convert_module(module)
+    if trainer.state.fn == "fit" and OWN in checkpoint:
+        grow_trackers(module, checkpoint[OWN].get("metric_states") or {})
     if "state_dict" not in checkpoint:
         raise CheckpointError("The checkpoint has no `state_dict`; it holds: " + ", ".join(map(str, checkpoint)))
     trainer.strategy.load_module_state(checkpoint, strict=module.strict_loading)

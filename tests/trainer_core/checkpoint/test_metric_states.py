@@ -43,7 +43,19 @@ class Measured(LightningModule):
         self.by_hand = torchmetrics.SpearmanCorrCoef()
         self.running = torchmetrics.wrappers.Running(torchmetrics.SumMetric(), window=3)
         self.val_mean, self.val_hand = torchmetrics.MeanMetric(), torchmetrics.CatMetric()
+        self.epochs = torchmetrics.MetricTracker(torchmetrics.MeanMetric(), maximize=False)
+        self.epochs_of_pair = torchmetrics.MetricTracker(
+            torchmetrics.MetricCollection([torchmetrics.MeanMetric(), torchmetrics.MaxMetric()]), maximize=[True, True]
+        )
+        self.validations = torchmetrics.MetricTracker(torchmetrics.SumMetric(), maximize=False)
         self.seen: list[dict[str, Any]] = []
+
+    def on_train_epoch_start(self) -> None:
+        self.epochs.increment()
+        self.epochs_of_pair.increment()
+
+    def on_validation_epoch_start(self) -> None:
+        self.validations.increment()
 
     def _numbers(self, batch_idx: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(7 * self.trainer.current_epoch + batch_idx)
@@ -59,6 +71,8 @@ class Measured(LightningModule):
         self.by_hand.update(guess, truth + guess)
         self.pair.update(guess)
         self.running(guess.sum())
+        self.epochs.update(guess)
+        self.epochs_of_pair.update(guess)
         self.log("mean", self.mean, on_step=False, on_epoch=True)
         self.log("curve", self.curve, on_step=False, on_epoch=True)
         self.log_dict(self.scores, on_step=False, on_epoch=True)
@@ -69,17 +83,21 @@ class Measured(LightningModule):
         rows = batch[0] if isinstance(batch, list) else batch
         self.val_mean.update(self.net(rows).mean())
         self.val_hand.update(self.net(rows).mean())
+        self.validations.update(self.net(rows).mean())
         self.log("val_mean", self.val_mean)
 
     def on_validation_epoch_end(self) -> None:
         if not self.trainer.sanity_checking:
             self.seen.append({"val_hand": self.val_hand.compute().tolist()})
+            self.seen.append({"validations": self.validations.compute_all().tolist()})
         self.val_hand.reset()
 
     def on_train_epoch_end(self) -> None:
         found = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         self.seen.append({**found, "by_hand": float(self.by_hand.compute()), "count": self.by_hand.update_count})
         self.seen.append({name: float(value) for name, value in self.pair.compute().items()})
+        self.seen.append({"epochs": self.epochs.compute_all().tolist()})
+        self.seen.append({name: values.tolist() for name, values in self.epochs_of_pair.compute_all().items()})
         self.by_hand.reset()
         self.pair.reset()
 
@@ -120,6 +138,31 @@ def test_epoch_values_of_a_resumed_run_count_the_whole_epoch(name: str, unbroken
     _, rest = fit(Measured(), batches(N_BATCHES), batches(3), saver.folder / name, **OPTIONS)
     done = saver.seen_by[name]
     assert rest.seen == whole.seen[done:]
+
+
+def test_a_tracker_whose_metrics_are_in_the_weights_is_read_again(tmp_path: Path) -> None:
+    def module() -> Measured:
+        made = Measured()
+        made.epochs._base_metric.persistent(True)
+        return made
+
+    done, whole = fit(module(), batches(N_BATCHES), max_epochs=3)
+    done.save_checkpoint(tmp_path / "here")
+    _, rest = fit(module(), batches(N_BATCHES), None, tmp_path / "here", max_epochs=4)
+    assert "epochs.3.mean_value" in whole.state_dict()
+    assert rest.epochs.n_steps == 4
+    assert rest.seen[-2]["epochs"][:3] == whole.seen[-2]["epochs"]
+
+
+def test_a_tracker_that_grows_before_training_is_as_long_as_it_was(tmp_path: Path) -> None:
+    class Early(Measured):
+        def on_fit_start(self) -> None:
+            self.validations.increment()
+
+    done, _ = fit(Early(), batches(N_BATCHES), batches(3), max_epochs=2)
+    done.save_checkpoint(tmp_path / "here")
+    _, rest = fit(Early(), batches(N_BATCHES), batches(3), tmp_path / "here", max_epochs=3)
+    assert rest.validations.n_steps == 1 + 3
 
 
 def test_files_stay_plain_and_the_modules_own_state_as_it_was(unbroken: tuple[Everywhere, Measured]) -> None:
