@@ -74,6 +74,17 @@ def test_067_without_monitor_only_the_newest_or_all_are_kept(tmp_path: Path) -> 
         ModelCheckpoint(save_top_k=2)
 
 
+def test_a_monitor_may_be_missing_until_the_first_validation(tmp_path: Path) -> None:
+    """Such as in a run that ends by max_steps before it."""
+    saver = ModelCheckpoint(tmp_path, monitor="val_loss")
+    with pytest.warns(UserWarning, match="could not find the monitored key"):
+        done, _ = fit(Validated(), batches(4), batches(1), callbacks=saver, max_steps=3, num_sanity_val_steps=1)
+    assert (done.global_step, names(tmp_path)) == (3, [])
+    saver = ModelCheckpoint(tmp_path, monitor="other")
+    with pytest.raises(MisconfigurationException, match="could not find the monitored key"):
+        fit(Validated(), batches(4), batches(1), callbacks=saver)
+
+
 @pytest.mark.filterwarnings("ignore:.*not empty")
 def test_068_an_existing_file_gets_a_version(tmp_path: Path) -> None:
     for _ in range(3):

@@ -65,6 +65,14 @@ def test_095_prediction_knows_the_indices_of_every_batch() -> None:
     assert len(outputs) == 3
 
 
+def test_prediction_leaves_no_item_out() -> None:
+    data = batches(3).dataset
+    loader = DataLoader(data, batch_size=4, drop_last=True)
+    outputs = trainer().predict(PredictingLine(), loader)
+    assert [len(one) for one in outputs] == [4, 2]
+    assert len(loader) == 1
+
+
 def test_prediction_returns_a_list_per_loader() -> None:
     single = trainer().predict(PredictingLine(), batches(2))
     assert [t.tolist() for t in single] == [[0, 1], [2, 3]]

@@ -268,8 +268,7 @@ class ModelCheckpoint(Checkpoint):
                 f"metrics: {list(trainer.callback_metrics)}. HINT: Did you call `log({self.monitor!r}, value)` in the "
                 "`LightningModule`?"
             )
-            loop = trainer.fit_loop
-            if loop.epoch_progress.current.ready and loop.schedule.epoch_is_due() and sum(trainer.num_val_batches) > 0:
+            if trainer.fit_loop.resume.validated_at >= 0:  # before the first validation nothing can be there
                 raise MisconfigurationException(message)
             rank_zero_warn(message)
             return False

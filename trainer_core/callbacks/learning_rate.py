@@ -85,21 +85,20 @@ class LearningRateMonitor(Callback):
         for config in trainer.lr_scheduler_configs:
             optimizer = config.scheduler.optimizer
             with_scheduler.append(optimizer)
-            name = config.name or self._name(optimizer, trainer, seen)
+            name = config.name or self._name(optimizer, seen)
             if interval in ("any", config.interval):
                 found.update(self._groups(optimizer, name))
         for optimizer in trainer.optimizers:
             if not any(optimizer is o for o in with_scheduler):
                 # Without a scheduler there is no interval of its own: it is written at each.
-                found.update(self._groups(optimizer, self._name(optimizer, trainer, seen)))
+                found.update(self._groups(optimizer, self._name(optimizer, seen)))
         return found
 
     @staticmethod
-    def _name(optimizer: Optimizer, trainer: Trainer, seen: Counter[str]) -> str:
+    def _name(optimizer: Optimizer, seen: Counter[str]) -> str:
         kind = type(optimizer).__name__
-        same = sum(type(o).__name__ == kind for o in trainer.optimizers)
         seen[kind] += 1
-        return f"lr-{kind}" if same == 1 else f"lr-{kind}-{seen[kind] - 1}" if seen[kind] > 1 else f"lr-{kind}"
+        return f"lr-{kind}-{seen[kind] - 1}" if seen[kind] > 1 else f"lr-{kind}"
 
     def _groups(self, optimizer: Optimizer, name: str) -> dict[str, float]:
         groups = optimizer.param_groups

@@ -72,7 +72,7 @@ def prepare(trainer: Trainer, loader: Any, stage: str) -> Any:
 
         loader = share_loader(loader, stage, share)
     if stage == "predict" and loader.batch_sampler is not None:
-        loader = with_attributes(loader, batch_sampler=IndexTrackingSampler(loader.batch_sampler))
+        loader = with_attributes(loader, batch_sampler=IndexTrackingSampler(_of_all_items(loader.batch_sampler)))
     if workers_are_seeded() and loader.num_workers > 0 and loader.worker_init_fn is None:
         rank = trainer.global_rank
         loader = with_attributes(loader, worker_init_fn=_SeedWorker(rank))
@@ -97,6 +97,12 @@ def with_attributes(loader: DataLoader[Any], **changes: Any) -> DataLoader[Any]:
     clone = copy.copy(loader)
     clone.__dict__.update(changes, _iterator=None)
     return clone
+
+
+def _of_all_items(batches: Any) -> Any:
+    """For predict: with the last, smaller batch, also where others go without it."""
+    whole = type(batches) is not BatchSampler or not batches.drop_last
+    return batches if whole else BatchSampler(batches.sampler, batches.batch_size, drop_last=False)
 
 
 class IndexTrackingSampler:

@@ -103,6 +103,18 @@ def test_rates_are_written_by_step_and_by_epoch() -> None:
         LearningRateMonitor("batch")
 
 
+def test_the_rates_of_two_schedulers_of_one_optimizer_have_two_names() -> None:
+    class Twice(Line):
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.SGD(self.parameters(), lr=1e-3)
+            made = [torch.optim.lr_scheduler.StepLR(optimizer, step_size=1) for _ in range(2)]
+            return [optimizer], made
+
+    monitor = LearningRateMonitor()
+    fit(Twice(), batches(2), callbacks=[monitor], logger=Lines())
+    assert monitor.lrs == {"lr-SGD": [1e-3], "lr-SGD-1": [1e-3]}
+
+
 # Predictions.
 
 
