@@ -129,6 +129,28 @@ def test_charts_are_read_compared_and_kept_as_files(
     expect(page.get_by_label("Full size: loss")).to_be_focused()
 
 
+def test_a_point_is_commented_on_and_its_comment_leads_back_to_it(visit: Visit, prepared: dict[str, list[int]]) -> None:
+    page = visit.page
+    visit.goto(f"/runs/{prepared['rich'][0]}/charts/")
+    page.wait_for_function(DRAWN, arg=3)
+    frame = card(page, "loss").locator(".chart-frame")
+    frame.press("Home")
+    frame.press("ArrowRight")
+    frame.press("Enter")
+    card(page, "loss").locator(".chart-readout").get_by_role("link", name="train_loss").click()
+    expect(page.locator("#new-comment")).to_contain_text("About train_loss at step 2.")
+    page.locator("#new-comment").get_by_role("textbox").fill("Where does it begin?")
+    page.get_by_role("button", name="Comment", exact=True).click()
+    page.get_by_role("link", name="train_loss at step 2").click()
+    expect(card(page, "loss").locator(".chart-readout")).to_contain_text("step 2 · pinned")
+    expect(card(page, "loss")).to_be_in_viewport()
+
+    # One whose chart is in a section that is folded is looked for.
+    visit.goto(f"/runs/{prepared['rich'][0]}/charts/?metric=grad/layer2&step=100")
+    expect(card(page, "grad/layer2").locator(".chart-readout")).to_contain_text("step 100")
+    visit.keep("comment-on-a-point")
+
+
 def test_an_arrangement_is_kept_for_a_person_and_for_the_project(visit: Visit, prepared: dict[str, list[int]]) -> None:
     page, url = visit.page, f"/runs/{prepared['rich'][1]}/charts/"
     visit.goto(url)

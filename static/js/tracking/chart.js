@@ -14,6 +14,7 @@ import { painter } from "./painter.js";
 import { CONFIG, layout, plotly } from "./plotly.js";
 import { format } from "./points.js";
 import { byGroup } from "./seeds.js";
+import { talkAt } from "./talk.js";
 import { entries, isCrowded, tails, traces } from "./traces.js";
 
 const MOST_READOUT = 14;
@@ -23,7 +24,7 @@ const CLICK_PX = 4;
 /** @typedef {import("./traces.js").Source} Source */
 /**
  * @typedef {{smoothing: number, logX: boolean, logY: boolean, x: import("./axes.js").Axis, clip: import("./clip.js").Clip,
- *   events: boolean, zoom?: [number, number] | null, marks?: import("./marks.js").Mark[], groups?: number[][]}} Options shared by all charts of a page; of `groups` of runs the means are drawn
+ *   events: boolean, zoom?: [number, number] | null, marks?: import("./marks.js").Mark[], groups?: number[][], talk?: string}} Options shared by all charts of a page; of `groups` of runs the means are drawn, `talk` is where points are commented on
  */
 /** @type {Options} */
 export const OPTIONS = { smoothing: 0, logX: false, logY: false, x: "step", clip: "none", events: true };
@@ -153,7 +154,9 @@ export class Chart {
     const tell = (/** @type {string} */ name, /** @type {number | null} */ detail) => this.element.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
     frame.addEventListener("pointermove", (event) => tell("cross", this.placeOf(event.clientX)));
     frame.addEventListener("pointerleave", () => tell("cross", null));
+    const isLink = (/** @type {Event} */ event) => /** @type {Element} */ (event.target).closest("a") !== null;
     frame.addEventListener("pointerdown", (down) => {
+      if (isLink(down)) return;
       addEventListener("pointerup", (up) => {
         const x = this.placeOf(up.clientX);
         if (x !== null && Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) < CLICK_PX) tell("pin", x);
@@ -161,6 +164,7 @@ export class Chart {
     });
     frame.addEventListener("blur", () => this.readout?.removeAttribute("aria-live"));
     frame.addEventListener("keydown", (event) => {
+      if (isLink(event) && event.key !== "Escape") return;
       const x = this.stepTo(event.key, event.shiftKey ? 10 : 1);
       // Keys may come faster than pictures: the next one begins where this one leads.
       if ((event.key === "Enter" || event.key === " ") && this.at != null) {
@@ -214,6 +218,7 @@ export class Chart {
     if (cross.hidden || x === null) return;
     cross.classList.toggle("is-pinned", pinned);
     cross.style.transform = `translateX(${axis._offset + at}px)`;
+    readout.classList.toggle("is-pinned", pinned);
     readout.classList.toggle("is-left", at > axis._length / 2);
     this.read(readout, x, axis, pinned);
   }
@@ -228,14 +233,17 @@ export class Chart {
     const place = values.reduce((best, one) => (Math.abs(one.x - x) < Math.abs(best - x) ? one.x : best), values[0]?.x ?? x);
     const reach = Math.abs(read(axis.p2d(6), this.options.x, false) - read(axis.p2d(0), this.options.x, false));
     const mark = this.options.events ? markAt(this.options.marks ?? [], x, reach) : null;
-    const rows = values.slice(0, MOST_READOUT).map(({ label, look, y, word, min, max }) => {
+    const talk = pinned && this.options.x === "step" ? this.options.talk : "";
+    const rows = values.slice(0, MOST_READOUT).map(({ label, line, look, x: at, y, word, min, max }) => {
       const row = element("div", "chart-line");
       const span = min !== null && max !== null && min < max ? ` (${format(min)} … ${format(max)})` : "";
-      row.append(swatch(look), element("span", "chart-label", label), element("span", "chart-value", `${word || format(y)}${span}`));
+      const name = element(talk ? "a" : "span", "chart-label", label);
+      if (talk) Object.assign(name, { href: talkAt(talk, line.name, at), title: `Comment on ${label} at this step` });
+      row.append(swatch(look), name, element("span", "chart-value", `${word || format(y)}${span}`));
       return row;
     });
     const top = element("div", "chart-place", `${words(place, this.options.x)}${mark ? ` · ${mark.text}` : ""}${pinned ? " · pinned" : ""}`);
-    readout.replaceChildren(top, ...rows, ...(values.length > MOST_READOUT ? [element("div", "", `and ${values.length - MOST_READOUT} more`)] : []));
+    readout.replaceChildren(top, ...rows, ...(values.length > MOST_READOUT ? [element("div", "", `and ${values.length - MOST_READOUT} more`)] : []), ...(talk ? [element("div", "", "Click a name to comment on its point.")] : []));
   }
 
   /** @param {import("./traces.js").Entry[]} found */

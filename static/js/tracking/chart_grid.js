@@ -17,6 +17,7 @@ import { format, MOST_POINTS } from "./points.js";
 import { RunSource } from "./run_source.js";
 import { runsLegend } from "./runs_legend.js";
 import { ShelfViews } from "./shelf_view.js";
+import { pointOf } from "./talk.js";
 
 const OVERVIEW_CHARTS = 4;
 const RETRY_MS = 2000;
@@ -41,7 +42,8 @@ export class ChartGrid extends HTMLElement {
     this.groups = [];
     /** @type {import("./arrangement.js").Shelf[]} */
     this.shelves = [];
-    this.options = { ...OPTIONS, zoom: /** @type {[number, number] | null} */ (null), marks: /** @type {import("./marks.js").Mark[]} */ ([]) };
+    this.asked = this.isOverview ? null : pointOf(location.search);
+    this.options = { ...OPTIONS, talk: this.dataset.talk ?? "", zoom: /** @type {[number, number] | null} */ (null), marks: /** @type {import("./marks.js").Mark[]} */ ([]) };
     /** @type {import("./marks.js").Moment[]} */
     this.moments = [];
     this.tails = Boolean(control("abandoned")?.checked);
@@ -51,6 +53,7 @@ export class ChartGrid extends HTMLElement {
     this.search = "";
     this.watcher = new IntersectionObserver((entries) => {
       for (const entry of entries) this.charts.get(/** @type {HTMLElement} */ (entry.target).dataset.metric ?? "")?.see(entry.isIntersecting);
+      if (this.crosshair?.pinned) this.crosshair.show(); // in those that come into sight as well
     }, { rootMargin: "200px" });
     this.themes = new MutationObserver(() => {
       this.showRuns();
@@ -228,6 +231,7 @@ export class ChartGrid extends HTMLElement {
       this.querySelector(".chart-waiting")?.remove();
       if (!names) this.arrange();
       if (!names) this.needVisible();
+      if (!names) this.pointOut();
       this.redraw(names ?? undefined);
     } catch (error) {
       if (turn !== this.turn) return;
@@ -253,6 +257,20 @@ export class ChartGrid extends HTMLElement {
     if (names) for (const name of names) url.searchParams.append("metrics", name);
     else url.searchParams.set("few", "1");
     return url;
+  }
+
+  /** Once, the point that the address names: its chart in sight, and the crosshair pinned there. */
+  pointOut() {
+    const { asked } = this;
+    if (!asked || !this.charts?.size) return;
+    this.asked = null;
+    const find = () => [...(this.charts?.values() ?? [])].find((one) => one.group.names.includes(asked.metric));
+    if (!find() && control("filter")) {
+      this.search = control("filter").value = asked.metric; // in a folded section, or hidden
+      this.arrange();
+    }
+    if (this.options?.x === "step") this.crosshair?.toggle(asked.step);
+    find()?.element.scrollIntoView({ block: "center" });
   }
 
   /** What charts point out, along the axis that is on. */
