@@ -93,12 +93,19 @@ def _leave_out_failures_of_the_other(setup: Setup, names: set[str]) -> None:
         for name in ("max_steps", "max_epochs"):
             if trainer.get(name) == 0:
                 del trainer[name]  # it reads a batch before it finds that nothing is to be done
+    if trainer.get("max_epochs") in (1, -1) or trainer.keys() & {"fast_dev_run", "max_steps"}:
+        # An average that never began, the weights of the beginning, is given to the module at the end.
+        setup["callbacks"] = [one for one in setup["callbacks"] if one["name"] != "StochasticWeightAveraging"]
+    if "val" not in data and setup["calls"][0] != "fit":
+        trainer.pop("precision", None)  # it converts the module before it finds that there are no data
     several = ("list", "dict", "combined")
     if "val" in data and data["val"]["kind"] in several and data["val"]["count"] == 0:
         data["val"]["count"] = 1  # it opens empty loaders
-    if set(setup["calls"]) != {"fit"}:
-        # It also writes such a file, over that of the training, when no training fails.
+    if set(setup["calls"]) != {"fit"} or trainer.get("fast_dev_run"):
+        # It also writes such a file, over that of the training, when no training fails, and in a trial.
         setup["callbacks"] = [one for one in setup["callbacks"] if one["name"] != "OnExceptionCheckpoint"]
+    if data["train"]["count"] == 0 and len(setup["calls"]) > 1:
+        data["train"]["count"] = 1  # it opens the empty loader
     if "test best" in setup["calls"] and "val" not in data:
         setup["calls"] = ["fit", "test"]  # of two things that are wrong, each engine looks at another one first
 

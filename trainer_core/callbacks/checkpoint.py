@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from trainer_core.callback import Callback
-from trainer_core.callbacks.checkpoint_names import copy_or_link, format_name, free_path
+from trainer_core.callbacks.checkpoint_arguments import check_arguments, triggers
+from trainer_core.callbacks.checkpoint_names import copy_or_link, default_folder, format_name, free_path
 from trainer_core.durations import Duration, parse_duration
 from trainer_core.errors import MisconfigurationException
 from trainer_core.loops.intervals import steps_in
@@ -81,8 +82,10 @@ class ModelCheckpoint(Checkpoint):
         self.dirpath = os.path.realpath(os.path.expanduser(dirpath)) if dirpath else None
         self.filename = filename
         self.every = parse_duration(every, name="every") if every is not None else None
-        self._set_triggers(every_n_train_steps, every_n_epochs, train_time_interval)
-        self._check_arguments()
+        self._every_n_train_steps, self._every_n_epochs, self._train_time_interval = triggers(
+            self.every, every_n_train_steps, every_n_epochs, train_time_interval
+        )
+        check_arguments(self)
         self.current_score: Tensor | None = None
         self.best_k_models: dict[str, Tensor] = {}
         self.kth_best_model_path = self.best_model_path = self.last_model_path = ""
@@ -92,43 +95,6 @@ class ModelCheckpoint(Checkpoint):
         self._last_time_checked: float | None = None
         self._last_checkpoint_saved = ""
         self._deferred = False
-
-    def _set_triggers(self, steps: int | None, epochs: int | None, interval: timedelta | None) -> None:
-        every = self.every
-        if every is not None and (steps or epochs or interval):
-            raise MisconfigurationException(f"every: got {every}, allowed is nothing beside another interval.")
-        if every is not None and every.unit == "s":
-            interval = timedelta(seconds=every.value)
-        elif every is not None and every.unit == "ep" and every.value == int(every.value):
-            epochs = int(every.value)
-        elif every is not None:
-            steps = int(every.value) if every.unit == "st" else 0  # the others are counted when the data is known
-        elif steps is None and epochs is None and interval is None:
-            steps, epochs = 0, 1
-        self._every_n_train_steps, self._every_n_epochs = steps or 0, epochs or 0
-        self._train_time_interval = interval
-
-    def _check_arguments(self) -> None:
-        def refuse(name: str, given: object, allowed: str) -> MisconfigurationException:
-            return MisconfigurationException(f"{name}: got {given!r}, allowed is {allowed}.")
-
-        if self.mode not in ("min", "max"):
-            raise refuse("mode", self.mode, "one of 'min', 'max'")
-        if self.save_top_k < -1:
-            raise refuse("save_top_k", self.save_top_k, "a whole number of at least -1")
-        for name in ("every_n_train_steps", "every_n_epochs"):
-            if getattr(self, f"_{name}") < 0:
-                raise refuse(name, getattr(self, f"_{name}"), "a whole number of at least 0")
-        given = (self._every_n_train_steps >= 1) + (self._every_n_epochs >= 1) + (self._train_time_interval is not None)
-        if given > 1:
-            raise MisconfigurationException(
-                "every_n_train_steps, every_n_epochs and train_time_interval: only one of them can be used. "
-                f"Got {self._every_n_train_steps}, {self._every_n_epochs} and {self._train_time_interval}."
-            )
-        if self.monitor is None and self.save_top_k not in (-1, 0, 1):
-            raise refuse("save_top_k", self.save_top_k, "-1, 0 or 1 when no monitor is given")
-        if self.save_last not in (None, True, False, "link"):
-            raise refuse("save_last", self.save_last, "one of None, True, False, 'link'")
 
     @property
     def state_key(self) -> str:
@@ -148,8 +114,7 @@ class ModelCheckpoint(Checkpoint):
     # When.
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        dirpath = trainer.strategy.broadcast(self._resolve_dir(trainer))
-        self.dirpath = dirpath
+        self.dirpath = dirpath = trainer.strategy.broadcast(self._resolve_dir(trainer))
         if trainer.is_global_zero and stage == "fit" and not trainer.fast_dev_run:
             self._warn_if_not_empty(dirpath)
 
@@ -285,9 +250,8 @@ class ModelCheckpoint(Checkpoint):
         if self.save_top_k == -1 or len(self.best_k_models) < self.save_top_k:
             return True
         better = torch.lt if self.mode == "min" else torch.gt
-        worst = self.best_k_models[self.kth_best_model_path]
-        decision = bool(better(current, torch.as_tensor(worst, device=current.device)))
-        return trainer.strategy.reduce_boolean_decision(decision)
+        worst = torch.as_tensor(self.best_k_models[self.kth_best_model_path], device=current.device)
+        return trainer.strategy.reduce_boolean_decision(bool(better(current, worst)))
 
     def _update_best(self, trainer: Trainer, current: Tensor, candidates: dict[str, Any]) -> None:
         k = len(self.best_k_models) + 1 if self.save_top_k == -1 else self.save_top_k
@@ -356,8 +320,7 @@ class ModelCheckpoint(Checkpoint):
         resumed = trainer.ckpt_path
         if resumed is not None and os.path.realpath(str(resumed)) == os.path.realpath(previous):
             return False
-        assert self.dirpath is not None
-        return Path(os.path.realpath(self.dirpath)) in Path(os.path.realpath(previous)).parents
+        return Path(os.path.realpath(str(self.dirpath))) in Path(os.path.realpath(previous)).parents
 
     # Where.
 
@@ -385,19 +348,12 @@ class ModelCheckpoint(Checkpoint):
         return os.path.join(self.dirpath, name) if self.dirpath else name
 
     def _resolve_dir(self, trainer: Trainer) -> str:
-        if self.dirpath is not None:
-            return self.dirpath
-        if trainer.loggers:
-            first = trainer.loggers[0]
-            root = first.save_dir if first.save_dir is not None else trainer.default_root_dir
-            version = first.version if isinstance(first.version, str) else f"version_{first.version}"
-            return os.path.join(root, str(first.name), version, "checkpoints")
-        return os.path.join(trainer.default_root_dir, "checkpoints")
+        return default_folder(trainer) if self.dirpath is None else self.dirpath
 
     def newest_paths(self, trainer: Trainer) -> set[str]:
         folder = glob.escape(self.dirpath or self._resolve_dir(trainer))
-        found = set(glob.glob(f"{folder}/{self.CHECKPOINT_NAME_LAST}*{self.FILE_EXTENSION}"))
-        return found | {self.last_model_path} if self.last_model_path else found
+        found = glob.glob(f"{folder}/{self.CHECKPOINT_NAME_LAST}*{self.FILE_EXTENSION}")
+        return {*found, self.last_model_path} - {""}
 
     @property
     def newest_written(self) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from trainer_core.trainer import Trainer
 
 _FIELD = re.compile(r"(\{.*?)[:\}]")
 
@@ -63,3 +66,13 @@ def copy_or_link(source: str, target: str, *, link: bool) -> None:
     if os.path.isdir(target) and not os.path.islink(target):
         shutil.rmtree(target)
     os.replace(temporary, target)
+
+
+def default_folder(trainer: Trainer) -> str:
+    """Below the first logger's version, or the trainer's own folder."""
+    if not trainer.loggers:
+        return os.path.join(trainer.default_root_dir, "checkpoints")
+    first = trainer.loggers[0]
+    root = first.save_dir if first.save_dir is not None else trainer.default_root_dir
+    version = first.version if isinstance(first.version, str) else f"version_{first.version}"
+    return os.path.join(root, str(first.name), version, "checkpoints")
