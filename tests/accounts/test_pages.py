@@ -11,7 +11,7 @@ from django.urls import reverse
 from studio.accounts.models import ApiToken, AuditEntry, Membership, Project, User
 from studio.accounts.tokens import token_for
 from tests.access.people import People
-from tests.factories import PASSWORD, make_member, make_project, make_team
+from tests.factories import PASSWORD, make_member, make_project, make_run, make_team
 
 pytestmark = pytest.mark.django_db
 NEW = "another-long-password"
@@ -165,3 +165,17 @@ def test_names_are_escaped(people: People) -> None:
     for url in (reverse("project-list"), reverse("account"), reverse("home")):
         assert b"<script>alert" not in client.get(url).content
         assert b"<img src=x>" not in client.get(url).content
+
+
+def test_what_is_shown_once_can_be_copied_by_a_click(people: People) -> None:
+    client = people.client("owner")
+    token = client.post(reverse("token-create"), {"name": "notebook", "scope": "read", "days": "30"})
+    invite = client.post(reverse("invite-create", args=[people.team.pk]), {"role": "viewer", "days": "7"})
+    run = make_run(people.project)
+    link = client.post(
+        f"{reverse('share-create', args=[people.project.pk])}?run={run.pk}", {"days": "7", "freeze": "live"}
+    )
+    for page in (token, invite, link):
+        words = page.content.decode()
+        shown = re.search(r'<copy-button for="([\w-]+)" hidden>', words)
+        assert shown and re.search(rf'<code [^>]*id="{shown[1]}"[^>]*>(studio_|http)', words)
