@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer_core.small import Lines, Validated, batches, fit, weights
+from tests.trainer_core.small import Endless, Lines, Validated, batches, fit, weights
 from trainer_core.callbacks import Checkpoint, EarlyStopping, StochasticWeightAveraging
 
 EPOCHS = {"max_epochs": 3, "log_every_n_steps": 1}
@@ -85,6 +85,17 @@ def test_a_last_batch_of_max_steps_still_ends_its_epoch(tmp_path: Path) -> None:
     assert other.calls == Counter(epochs=1, ends=1)
     assert (rest.current_epoch, rest.global_step) == (whole.current_epoch, whole.global_step) == (2, 7)
     assert rest.callback_metrics["val_loss"] == whole.callback_metrics["val_loss"]
+
+
+@pytest.mark.parametrize("at", [2, 4])
+def test_a_last_batch_of_data_without_a_length_is_the_last(at: int, tmp_path: Path) -> None:
+    lines, after = Lines(), Lines()
+    saver = SavedAt("on_train_batch_end", at, tmp_path / "here.ckpt", lines)
+    options = {**EPOCHS, "max_epochs": 2}
+    _, module = fit(Ended(), Endless(2), batches(2), logger=lines, callbacks=saver, **options)
+    _, other = fit(Ended(), Endless(2), batches(2), saver.file, logger=after, **options)
+    assert after.lines == lines.lines[saver.logged + 1 :]
+    assert torch.equal(weights(other), weights(module))
 
 
 def test_a_last_epoch_still_has_the_end_of_training(tmp_path: Path) -> None:

@@ -240,7 +240,9 @@ class FitLoop(TrainingData):
         progress.current.settle(progress.current.processed)
         progress.total.settle(progress.total.processed)
         self.resume.back_to_now()
-        progress.is_last_batch = progress.current.ready >= self.max_batches
+        # Of data without a length only the file knows.
+        known = self.max_batches != float("inf")
+        progress.is_last_batch = progress.current.ready >= self.max_batches if known else progress.is_last_batch
         if not self.resume.batch_settled and progress.current.ready:
             validated = self.resume.validated_at == progress.total.ready
             due = self.schedule.epoch_is_due() and self.schedule.is_due(self) and not validated
