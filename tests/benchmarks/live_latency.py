@@ -70,7 +70,6 @@ def measure(folder: Path, charts: bool) -> dict[str, list[float]]:
             visit = Visit(context.new_page(), studio, Watch(context, studio.url.partition("//")[2]), folder)
             visit.page.add_init_script(RECORD_DRAWN + RECORD_HEARD)
             visit.page.goto(studio.link)
-            visit.page.get_by_role("button", name="Log in").click()
             visit.page.get_by_role("heading", name="Home").wait_for()
             visit.choose("Image CNN", "Digits")
             visit.fill(RUN)
