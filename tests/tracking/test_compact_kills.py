@@ -18,7 +18,8 @@ from studio.tracking.models import MetricAxis, MetricFrame
 from studio.tracking.query import series
 from studio.tracking.stored import visible_blocks
 from tests.factories import make_attempt, make_run
-from tests.tracking.test_compact import ticks, write
+from tests.tracking.test_compact import write
+from tests.tracking.test_compact_when import ticks
 from trainer_core.events import Position
 
 pytestmark = pytest.mark.django_db(transaction=True)

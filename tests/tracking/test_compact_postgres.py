@@ -8,7 +8,10 @@ from tests import postgres
 
 TESTS = [
     "tests/ops/test_schema.py",
-    *(f"tests/tracking/{name}.py" for name in ("test_compact", "test_compact_kills", "test_external", "test_ingest")),
+    *(
+        f"tests/tracking/{name}.py"
+        for name in ("test_compact", "test_compact_kills", "test_compact_when", "test_external", "test_ingest")
+    ),
 ]
 
 if postgres.IS_THERE:
